@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What Septum can see of physical memory. arch/x86 implements this; host tests have an array of
+ * memory instead.
+ *
+ * Septum maps permanently only its own frames. Any other frame is seen through a window: one 4 KiB
+ * mapping of this CPU that holds until the same slot is mapped again. Each slot has one purpose, so
+ * that no caller pulls a window from under another; a function that uses one says so.
+ */
+#ifndef MM_WINDOW_H
+#define MM_WINDOW_H
+
+#include "kernel/types.h"
+
+enum window_slot {
+	WINDOW_NESTED0,	    /* nested-table walk: the leaf table, */
+	WINDOW_NESTED1,	    /* .. and its parents; one slot a level */
+	WINDOW_NESTED2,
+	WINDOW_NESTED3,
+	WINDOW_NESTED4,
+	WINDOW_NESTED_NEW,  /* a table being filled before it is published */
+	WINDOW_ATTR0,	    /* attribute tables, one slot a level */
+	WINDOW_ATTR1,
+	WINDOW_ATTR2,
+	WINDOW_ATTR3,
+	WINDOW_ATTR4,
+	WINDOW_ATTR_NEW,
+	WINDOW_ZERO,	    /* zeroing a frame */
+	WINDOW_COPY_FROM,   /* copying between frames */
+	WINDOW_COPY_TO,
+	WINDOW_GUEST,	    /* guest memory read or written for the guest: page walks, instructions */
+	WINDOW_AUDIT,
+	WINDOW_AUDIT_TABLE, /* the audit walks with slots of its own, WINDOW_AUDIT_TABLE + level */
+	WINDOW_AUDIT_TABLE4 = WINDOW_AUDIT_TABLE + 4,
+	WINDOW_FIRMWARE,    /* ACPI tables, boot information */
+	WINDOW_COUNT = 32,
+};
+
+/* This CPU's address of frame `pfn`, through `slot`. Never fails: the caller names a frame that
+ * exists. Mapping the frame that the slot already shows costs a compare. */
+void *window_map(enum window_slot slot, pfn_t pfn);
+
+/* A permanent mapping (read-write, no-execute) of one frame, for VM and vCPU state and rings.
+ * NULL: the object area is full (16384 frames). */
+void *object_map(pfn_t pfn);
+/* Ends it; `va` is what object_map returned. No CPU may still use it. */
+void object_unmap(void *va);
+/* The frame behind an object mapping. */
+pfn_t object_pfn(const void *va);
+
+/* `pages` zeroed frames for Septum for ever, mapped permanently and contiguous in virtual and
+ * physical memory. At start-up only; panics with a plain sentence when there is too little RAM. */
+void *own_alloc(u64 pages);
+pfn_t own_pfn(const void *va);
+
+#endif
