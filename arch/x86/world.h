@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The register state that neither VMRUN/VMX transitions nor Septum itself change, and that must
+ * therefore be switched by hand whenever another vCPU gets this CPU: extended state (XSAVE), XCR0,
+ * XSS, PKRU, debug registers, CR2 (VMX), TSC_AUX, SPEC_CTRL, and on VMX the syscall MSRs.
+ *
+ * Septum's own code uses none of it (general registers only), so it costs nothing at an exit that
+ * returns to the same vCPU; it is switched eagerly, never by CR0.TS. Between trust domains an IBPB
+ * is issued where the processor has one.
+ */
+#ifndef ARCH_X86_WORLD_H
+#define ARCH_X86_WORLD_H
+
+#include "kernel/types.h"
+
+#define WORLD_MSR_MAX 16u
+
+struct world {
+	u8 *xsave;	 /* 64-byte aligned area, zero at first: the initial state */
+	u64 xcr0, xss;
+	u64 dr[4], dr6;	 /* DR7 is the VMCB's or VMCS's */
+	u64 cr2;	 /* used by VMX only */
+	u64 msr[WORLD_MSR_MAX]; /* by index into world.c's list of those that this CPU has */
+};
+
+/* What the CPU has; once, on the boot CPU. `syscall_msrs`: also switch STAR, LSTAR, CSTAR, FMASK and
+ * KERNEL_GS_BASE by hand (VMX). */
+void world_setup(bool syscall_msrs);
+
+/* Pages that an XSAVE area needs here: for a guest (limited to x87, SSE, AVX, AVX-512, PKRU) and for
+ * the root (all that the processor can have). */
+unsigned world_xsave_pages_guest(void);
+unsigned world_xsave_pages_root(void);
+
+/* The reset state of a vCPU; `xsave` is zeroed and contiguous. */
+void world_init(struct world *world, void *xsave);
+
+/* Saves the CPU's registers into `from` and loads those of `to`. `from` is what was loaded last. */
+void world_switch(struct world *from, struct world *to);
+
+/* XCR0 bits that may be set: by a guest, by the root. */
+u64 world_xcr0_guest(void);
+u64 world_xcr0_root(void);
+/* Executes XSETBV(0) for the vCPU that is loaded. False: the processor would raise #GP (reserved
+ * combinations, bits outside of `allowed`); nothing has changed. */
+bool world_xsetbv(struct world *world, u64 value, u64 allowed);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is done about an exit. */
+#ifndef KERNEL_EXITS_H
+#define KERNEL_EXITS_H
+
+#include "kernel/vcpu.h"
+
+enum after { AFTER_RESUME, AFTER_WAIT, AFTER_INTERRUPT };
+
+/* Handles v->exit. RESUME: enter again. WAIT: the vCPU has an event outstanding, is halted or dead.
+ * INTERRUPT: the root must run (guests only). */
+enum after exit_handle(struct vcpu *v);
+
+/* Runs the root partition for ever. */
+__attribute__((noreturn)) void root_run(struct vcpu *root);
+
+/* Runs guest `v` on this CPU, in the root's place, until it waits or the root has an interrupt.
+ * The root's world is back when it returns. */
+enum after guest_run(struct vcpu *v);
+
+/* Delivers an exception at the next entry, combined with one in flight as SDM Vol. 3, table 6-5
+ * says (#DF, shutdown). */
+void inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error);
+
+/* A denied access: #MC with bank 0 filled. */
+void inject_machine_check(struct vcpu *v, gpa_t gpa);
+
+/* RIP past the instruction that caused the exit; decodes it when the processor did not say its
+ * length. False: its bytes could not be read (an event or fault is then pending) and nothing has
+ * changed. */
+bool exit_skip(struct vcpu *v);
+
+/* The manager's COMPLETE for the instruction in flight (IN, MMIO, RDMSR, HLT, explicit request).
+ * Returns OK when the guest can go on (or a further event was posted), E_VERDICT. */
+enum status emulate_complete(struct vcpu *v, u64 value);
+/* .. and its INJECT for IO, MSR, MMIO. */
+void emulate_refuse(struct vcpu *v);
+
+void cpuid_answer(struct vcpu *v);		 /* kernel/cpuid.c: answers and skips nothing */
+enum after io_exit(struct vcpu *v);		 /* kernel/io.c */
+enum after mmio_access(struct vcpu *v, const struct access *access); /* kernel/mmio.c */
+enum after msr_exit(struct vcpu *v, bool write); /* kernel/msr.c */
+enum after guest_call(struct vcpu *v);		 /* kernel/guest_call.c */
+void root_call(struct vcpu *v);			 /* kernel/hypercall.c */
+
+void count_exit(struct vcpu *v);
+static inline void count(struct vcpu *v, enum septum_counter counter)
+{
+	v->counters[counter]++;
+}
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Vendor operations: all that the common code knows of VMX and SVM.
+ *
+ * One of the two tables is chosen at start-up, by what the processor has, and never changes.
+ *
+ * Contracts that hold for every operation: it runs on the CPU that runs (or loaded) the vCPU,
+ * interrupts off; `v->vendor` is the vendor's alone. "Loaded" means that load() was called on this
+ * CPU and no other load() since.
+ */
+#ifndef KERNEL_VENDOR_H
+#define KERNEL_VENDOR_H
+
+#include "kernel/status.h"
+#include "kernel/types.h"
+#include "kernel/vcpu.h"
+#include "mm/nested.h"
+
+struct vendor_ops {
+	const char *name;	 /* "SVM", "VMX" */
+	u32 number;		 /* as SEPTUM_INFO_VENDOR */
+	const struct nested_format *format;
+	unsigned vcpu_pages;	 /* frames that vcpu_init needs, each mapped by object_map */
+
+	/* Turns the extension on for this CPU. NULL, or one plain sentence: what is missing and the
+	 * remedy. Called after probe() has been content on the boot CPU. */
+	const char *(*cpu_enable)(void);
+	/* Turns it off again (panic, reset). */
+	void (*cpu_disable)(void);
+
+	/* Makes a vCPU in the state that SEPTUM_CALL_VCPU_CREATE promises (32-bit flat protected
+	 * mode), with the intercepts for a guest, or for the root partition when v->root. `pages`:
+	 * vcpu_pages zeroed frames, permanently mapped and contiguous in nothing; pages[0] is where
+	 * v->vendor should live. */
+	void (*vcpu_init)(struct vcpu *v, void *const pages[]);
+	/* The vCPU is no longer loaded anywhere afterwards. Its pages may then be freed. */
+	void (*vcpu_destroy)(struct vcpu *v);
+
+	/* Makes `v` the vCPU of this CPU (VMPTRLD, VMLOAD). */
+	void (*load)(struct vcpu *v);
+
+	/* Enters guest mode once, until the next exit, and fills v->exit. `v` is loaded.
+	 *
+	 * Before: delivers v->event if there is one (it then becomes EVENT_NONE); else a pending NMI
+	 * or external interrupt if the guest can take it now (then cleared), and arranges for a
+	 * WINDOW exit if it cannot. Flushes if tlb_enter() of the vCPU's tlb says so.
+	 * After: an event whose delivery was interrupted is back in v->event. An NMI or interrupt for
+	 * the root that arrived is reported, not consumed. A host NMI seen by Septum's own handler
+	 * meanwhile is in this_cpu state, see arch/x86/traps.h. */
+	void (*run)(struct vcpu *v);
+
+	u64 (*rip_get)(const struct vcpu *v);
+	void (*rip_set)(struct vcpu *v, u64 rip);
+	/* RIP += length (32 bits outside 64-bit mode), ends an interrupt shadow, and with RFLAGS.TF
+	 * leaves a pending #DB as the instruction would. */
+	void (*skip)(struct vcpu *v, unsigned length);
+	u64 (*rsp_get)(const struct vcpu *v);
+	void (*rsp_set)(struct vcpu *v, u64 rsp);
+	u64 (*rflags_get)(const struct vcpu *v);
+	void (*rflags_set)(struct vcpu *v, u64 rflags);
+	unsigned (*cpl_get)(const struct vcpu *v);
+	/* The guest is in 64-bit mode (EFER.LMA and CS.L). */
+	bool (*long_mode)(const struct vcpu *v);
+
+	void (*state_get)(const struct vcpu *v, struct vcpu_state *state);
+	/* Takes any values: what the processor refuses shows at the next run() as EXIT_INVALID. */
+	void (*state_set)(struct vcpu *v, const struct vcpu_state *state);
+
+	/* CR0, CR3, CR4 and EFER as the guest itself would write them: false: the write is to raise
+	 * #GP and nothing has changed. */
+	bool (*control_write)(struct vcpu *v, unsigned cr, u64 value);
+
+	/* MSRs that live in the VMCB or VMCS: EFER, PAT, FS/GS/KERNEL_GS base, STAR, LSTAR, CSTAR,
+	 * FMASK, SYSENTER_*, DEBUGCTL. False: not one of those, or (write) the value is refused. */
+	bool (*msr_get)(const struct vcpu *v, u32 index, u64 *value);
+	bool (*msr_set)(struct vcpu *v, u32 index, u64 value);
+
+	/* TSC offset for the guest (added). */
+	void (*tsc_offset_set)(struct vcpu *v, u64 offset);
+};
+
+/* Chosen at start-up; NULL before. */
+extern const struct vendor_ops *vendor;
+extern const struct vendor_ops svm_ops;
+extern const struct vendor_ops vmx_ops;
+
+/* NULL: this machine can run it. Else one plain sentence that names what is missing (the extension,
+ * nested paging, a lock by the firmware) and the remedy. svm_probe() and vmx_probe() are called only
+ * on a CPU of that make. */
+const char *svm_probe(void);
+const char *vmx_probe(void);
+
+#endif

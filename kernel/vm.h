@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A virtual machine: its memory, its vCPUs, its rings.
+ *
+ * The structure lies in frames of the guest's own pool (state OBJECT). VM 0 is the root partition
+ * and has neither pool nor rings.
+ */
+#ifndef KERNEL_VM_H
+#define KERNEL_VM_H
+
+#include "kernel/ring.h"
+#include "kernel/spinlock.h"
+#include "kernel/vcpu.h"
+#include "mm/memory.h"
+
+enum vm_state { VM_BUILDING, VM_RUNNABLE, VM_DYING };
+
+struct vm {
+	u16 id;
+	u8 type; /* enum septum_vm_type */
+	u8 state; /* enum vm_state */
+	u32 flags; /* SEPTUM_VM_* */
+	u32 vcpu_limit;
+	u32 next_run; /* round robin of RUN(ALL) */
+	struct pool *pool;
+	struct memory memory;
+	struct ring ring;
+	u64 counters[SEPTUM_COUNTER_END]; /* those that belong to no vCPU */
+	u64 frames_held; /* OBJECT frames */
+	struct vcpu *vcpus[SEPTUM_MAX_VCPUS];
+};
+
+/* NULL: there is none, or (dying allowed only when `dying`) it is being destroyed. */
+struct vm *vm_by_id(u64 id, bool dying);
+struct vcpu *vcpu_by_index(struct vm *vm, u64 index);
+
+/* The SEPTUM_CALL_VM_* and _VCPU_* calls of <septum/abi.h>, arguments as there. */
+struct result {
+	enum status status;
+	u8 argument; /* the argument to blame, 1..6, or 0 */
+	u64 value;
+};
+struct result vm_create(u64 type, u64 flags, u64 pool, u64 vcpus, u64 shared_bit, u64 ring);
+struct result vm_destroy(u64 id);
+struct result vm_start(u64 id);
+struct result vm_counter(u64 id, u64 vcpu, u64 counter);
+struct result vcpu_create(u64 id, u64 index);
+struct result vcpu_set(u64 id, u64 index, u64 reg, u64 value);
+struct result vcpu_info(u64 id, u64 index);
+struct result vcpu_interrupt(u64 id, u64 index, u64 vector);
+struct result vm_run(u64 id, u64 index);
+
+/* Makes VM 0 and its vCPU from Septum's own frames; `entry`, `stack`, `argument` (rdi) and page
+ * tables `cr3` are addresses in root memory. */
+struct vcpu *vm_create_root(u64 entry, u64 stack, u64 argument, u64 cr3);
+
+#endif
