@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# `make help` lists what a person types.
+
+MACHINE  ?= svm
+FIRMWARE ?= bios
+MEMORY   ?= 256M
+CMDLINE  ?=
+EMULATOR ?= auto
+
+VARIANT := $(if $(COVERAGE),cov,$(if $(PRODUCTION),production,$(if $(DEBUG),debug,)))
+B := build$(if $(VARIANT),/$(VARIANT))
+
+CC := gcc
+LD := ld
+PYTHON := python3
+
+CPPFLAGS := -I. -Iinclude -MMD -MP $(if $(COVERAGE),-DCOVERAGE) $(if $(PRODUCTION),-DPRODUCTION) \
+	$(if $(DEBUG),-DDEBUG)
+CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+	-mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing -fno-omit-frame-pointer \
+	-fno-optimize-sibling-calls -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
+	-Wall -Wextra -Werror -Wconversion -Wmissing-prototypes
+ASFLAGS := -g -fno-pic
+COVFLAGS := $(if $(COVERAGE),-fprofile-arcs -ftest-coverage -fprofile-info-section)
+
+SOURCES := $(wildcard kernel/*.c mm/*.c svm/*.c vmx/*.c arch/x86/*.c arch/x86/*.S svm/*.S vmx/*.S kernel/*.S)
+SOURCES := $(if $(COVERAGE),$(SOURCES),$(filter-out kernel/coverage.c,$(SOURCES)))
+OBJECTS := $(SOURCES:%=$B/%.o)
+
+# `make V=1` shows the commands.
+Q := $(if $(V),,@)
+say = @printf '  %-5s %s\n' $1 $2
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
+
+#: make build      Septum and its guests, into build/
+.PHONY: build
+build: $B/septum.elf
+
+# Two links: the first tells where the functions are, the second embeds that table, in
+# read-only data, behind the text, so that no function moves.
+$B/septum.lds: arch/x86/septum.lds arch/x86/layout.h Makefile
+	@mkdir -p $(@D)
+	$(call say,LDS,$@)
+	$Q$(CC) -E -P -x c -I. -D__ASSEMBLER__ $< -o $@
+
+LINK = $(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none -T $B/septum.lds -Map $@.map
+GCOV_LIB = $(if $(COVERAGE),$(shell $(CC) -print-file-name=libgcov.a))
+
+$B/septum.first.elf: $(OBJECTS) $B/septum.lds
+	@printf '.section .symbols, "a"\n.globl symbol_count, symbol_table, symbol_names\nsymbol_count: .long 0\nsymbol_table:\nsymbol_names:\n.section .note.GNU-stack,"",@progbits\n' > $B/symbols.none.S
+	$Q$(CC) -c $B/symbols.none.S -o $B/symbols.none.o
+	$Q$(LINK) $(OBJECTS) $B/symbols.none.o $(GCOV_LIB) -o $@
+
+$B/septum.elf: $B/septum.first.elf tools/mksymbols
+	$Q$(PYTHON) tools/mksymbols $< $B/symbols.S
+	$Q$(CC) -c $B/symbols.S -o $B/symbols.o
+	$(call say,LINK,$@)
+	$Q$(LINK) $(OBJECTS) $B/symbols.o $(GCOV_LIB) -o $@.new
+	$Q$(PYTHON) tools/mksymbols --check $@.new $<
+	@mv $@.new $@
+
+$B/%.c.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$Q$(CC) $(CPPFLAGS) $(CFLAGS) $(COVFLAGS) -c $< -o $@
+
+$B/%.S.o: %.S Makefile
+	@mkdir -p $(@D)
+	$(call say,AS,$<)
+	$Q$(CC) $(CPPFLAGS) $(ASFLAGS) -c $< -o $@
+
+-include $(OBJECTS:.o=.d)
+
+#: make clean      remove build/
+.PHONY: clean
+clean:
+	rm -rf build

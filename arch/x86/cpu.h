@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What each processor has of its own, and what the processor can do. */
+#ifndef ARCH_X86_CPU_H
+#define ARCH_X86_CPU_H
+
+#include "arch/x86/layout.h"
+#include "kernel/types.h"
+#include "mm/window.h"
+
+/* Task state segment, 64-bit (Intel SDM vol. 3, 8.7; AMD APM vol. 2, 12.2.5). */
+struct tss {
+	u32 reserved0;
+	u64 rsp[3];
+	u64 reserved1;
+	u64 ist[7];
+	u64 reserved2;
+	u16 reserved3;
+	u16 io_map_base;
+} __attribute__((packed));
+_Static_assert(sizeof(struct tss) == 104, "TSS");
+
+/* IST numbers; each is a stack of its own with a guard page. */
+enum ist { IST_NONE, IST_DOUBLE_FAULT, IST_NMI, IST_MACHINE_CHECK, IST_COUNT };
+
+/* One processor's area. GS base points to it whenever Septum runs. */
+struct cpu {
+	struct cpu *self; /* first, so that %gs:0 is its address */
+	u32 id;		  /* 0 is the boot processor */
+	u32 apic_id;
+	u64 stack_top; /* of the main stack, 16-byte aligned */
+
+	/* NMIs that came while Septum itself ran; the vendor code gives them to the root. */
+	u64 nmi_count;
+	bool nmi_seen;
+
+	u8 *windows;			/* this CPU's part of the WINDOW area */
+	u64 *window_entries;		/* its page table entries */
+	u64 window_pfn[WINDOW_COUNT];	/* what each window shows; ~0 for nothing */
+
+	u64 gdt[5];
+	struct tss tss;
+};
+
+static inline struct cpu *this_cpu(void)
+{
+	struct cpu *cpu;
+	__asm__("mov %%gs:0, %0" : "=r"(cpu));
+	return cpu;
+}
+
+enum cpu_vendor { CPU_INTEL, CPU_AMD, CPU_OTHER };
+
+struct cpu_features {
+	enum cpu_vendor vendor;
+	char vendor_name[13];
+	char brand[49];
+	u32 physical_bits; /* MAXPHYADDR */
+	bool nx, smep, smap, umip, pge, xsave, page_1g;
+	bool vmx, svm;
+	bool under_hypervisor;
+};
+
+/* The boot processor's features; valid after cpu_identify(). */
+extern struct cpu_features cpu_features;
+void cpu_identify(void);
+
+/* Say in one sentence why this machine cannot run Septum, or return NULL if nothing common to
+ * both vendors stands in the way. The vendor's own conditions are its probe's to check. */
+const char *cpu_unsupported(void);
+
+/* First of all: GS base and an IDT without stacks of its own, so that faults in early start-up
+ * are reported. */
+void cpu_early(struct cpu *cpu);
+
+/* GDT and TSS of the running processor, and GS base after the segment loads. Its stacks are mapped
+ * by stacks_map() before. */
+void cpu_tables_load(struct cpu *cpu);
+
+#endif

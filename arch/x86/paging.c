@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "arch/x86/paging.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/io.h"
+#include "kernel/boot_info.h"
+#include "kernel/panic.h"
+#include "kernel/print.h"
+#include "kernel/string.h"
+#include "mm/window.h"
+
+#define ENTRIES	    512
+#define IMAGE_TABLES (IMAGE_MAX / (ENTRIES * PAGE_SIZE))
+#define MSR_EFER    0xc0000080
+#define EFER_NXE    BIT(11)
+#define CR0_WP	    BIT(16)
+#define CR4_PGE	    BIT(7)
+#define CR4_UMIP    BIT(11)
+#define CR4_SMEP    BIT(20)
+#define CR4_SMAP    BIT(21)
+
+typedef u64 table_t[ENTRIES];
+#define TABLE static table_t __attribute__((aligned(4096)))
+
+/* What must work before there is an allocator: image and windows. */
+TABLE root_table;
+TABLE image_pdpt, image_pd, image_pt[IMAGE_TABLES];
+TABLE window_pdpt, window_pd, window_pt;
+
+_Static_assert(CPU_MAX * WINDOW_COUNT <= ENTRIES, "one table holds all windows");
+
+extern const char image_start[], text_end[], rodata_end[], image_end[];
+
+/* Boot-time heap: frames are taken from the top of one free range of RAM downwards, addresses
+ * in the OWN area upwards. */
+static struct {
+	u64 bottom, next, top; /* of the range of RAM */
+	u64 va;		       /* next free address */
+	bool sealed;
+} own = {.va = OWN_VA};
+
+static u64 *object_entries;
+static u64 object_used[OBJECT_SLOTS / 64];
+static unsigned object_hint;
+
+static u64 image_pa(const void *symbol)
+{
+	return (u64)symbol - IMAGE_VA + boot_info.image.n;
+}
+
+static unsigned index_at(u64 va, unsigned level)
+{
+	return (unsigned)(va >> (PAGE_SHIFT + 9 * level)) % ENTRIES;
+}
+
+static void map_image(u64 image)
+{
+	u64 pages = (u64)(image_end - image_start) / PAGE_SIZE;
+
+	for (u64 i = 0; i < pages; i++) {
+		u64 va = IMAGE_VA + i * PAGE_SIZE;
+		u64 flags = PTE_DATA;
+
+		if (va < (u64)text_end)
+			flags = PTE_PRESENT | PTE_ACCESSED | PTE_GLOBAL;
+		else if (va < (u64)rodata_end)
+			flags = PTE_PRESENT | PTE_ACCESSED | PTE_GLOBAL | PTE_NX;
+		image_pt[i / ENTRIES][i % ENTRIES] = (image + i * PAGE_SIZE) | flags;
+	}
+}
+
+void paging_start(struct cpu *cpu, u64 image)
+{
+	const u64 link = PTE_PRESENT | PTE_WRITE | PTE_ACCESSED;
+	u64 cr4 = read_cr4();
+
+	map_image(image);
+	for (unsigned i = 0; i < IMAGE_TABLES; i++)
+		image_pd[i] = image_pa(image_pt[i]) | link;
+	image_pdpt[index_at(IMAGE_VA, 2)] = image_pa(image_pd) | link;
+	root_table[index_at(IMAGE_VA, 3)] = image_pa(image_pdpt) | link;
+
+	window_pd[0] = image_pa(window_pt) | link;
+	window_pdpt[0] = image_pa(window_pd) | link;
+	root_table[index_at(WINDOW_VA, 3)] = image_pa(window_pdpt) | link;
+	paging_windows(cpu);
+
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
+	write_cr3(image_pa(root_table));
+	write_cr0(read_cr0() | CR0_WP);
+	/* Global pages last, so that none of the boot tables' translations outlives them. */
+	cr4 |= cpu_features.pge ? CR4_PGE : 0;
+	cr4 |= cpu_features.smep ? CR4_SMEP : 0;
+	cr4 |= cpu_features.smap ? CR4_SMAP : 0;
+	cr4 |= cpu_features.umip ? CR4_UMIP : 0;
+	write_cr4(cr4);
+}
+
+void paging_windows(struct cpu *cpu)
+{
+	cpu->windows = (u8 *)(WINDOW_VA + (u64)cpu->id * WINDOW_COUNT * PAGE_SIZE);
+	cpu->window_entries = &window_pt[cpu->id * WINDOW_COUNT];
+	for (unsigned i = 0; i < WINDOW_COUNT; i++)
+		cpu->window_pfn[i] = ~0ul;
+}
+
+void *window_map(enum window_slot slot, pfn_t p)
+{
+	struct cpu *cpu = this_cpu();
+	void *va = cpu->windows + (u64)slot * PAGE_SIZE;
+
+	if (cpu->window_pfn[slot] != p.n) {
+		cpu->window_pfn[slot] = p.n;
+		WRITE_ONCE(cpu->window_entries[slot], (p.n << PAGE_SHIFT) | PTE_DATA);
+		invlpg(va);
+	}
+	return va;
+}
+
+void physical_read(hpa_t from, void *to, size_t size)
+{
+	u8 *out = to;
+
+	while (size != 0) {
+		size_t offset = from.n % PAGE_SIZE;
+		size_t part = MIN(size, PAGE_SIZE - offset);
+		const u8 *in = window_map(WINDOW_FIRMWARE, hpa_to_pfn(from));
+
+		memcpy(out, in + offset, part);
+		out += part;
+		from.n += part;
+		size -= part;
+	}
+}
+
+void own_start(void)
+{
+	struct range_set *free = &boot_info.ram;
+	u64 best = 0;
+
+	/* The largest stretch of RAM that holds neither the image nor a module. */
+	for (unsigned i = 0; i < free->count; i++) {
+		u64 start = MAX(free->ranges[i].start, 0x100000ul);
+		u64 end = free->ranges[i].end;
+
+		while (start < end) {
+			u64 next = end; /* start of the first obstacle at or after start */
+			u64 after = end;
+
+			if (boot_info.image.n + boot_info.image_size > start &&
+			    boot_info.image.n < next) {
+				next = boot_info.image.n;
+				after = next + boot_info.image_size;
+			}
+			for (unsigned m = 0; m < boot_info.module_count; m++) {
+				const struct boot_module *module = &boot_info.modules[m];
+				u64 module_end = ALIGN_UP(module->start.n + module->size, PAGE_SIZE);
+
+				if (module_end > start && module->start.n < next) {
+					next = module->start.n;
+					after = module_end;
+				}
+			}
+			if (next > start && next - start >= best) {
+				best = next - start;
+				own.bottom = start;
+				own.top = next;
+			}
+			start = after;
+		}
+	}
+	own.next = own.top;
+}
+
+static u64 own_take(u64 pages)
+{
+	if (own.sealed)
+		panic("own_alloc after start-up");
+	if (pages > (own.next - own.bottom) / PAGE_SIZE)
+		boot_fail("Septum needs %lu KiB more RAM than this machine has free; give it more "
+			  "memory, or a smaller pool= or fewer modules.",
+			  (pages * PAGE_SIZE - (own.next - own.bottom)) / 1024);
+	own.next -= pages * PAGE_SIZE;
+	return own.next;
+}
+
+static u64 *table_entry(u64 table, u64 va, unsigned level)
+{
+	u64 *entries = window_map(WINDOW_FIRMWARE, pfn(table >> PAGE_SHIFT));
+
+	return &entries[index_at(va, level)];
+}
+
+/* The entry that maps `va`, with tables made on the way; valid until WINDOW_FIRMWARE moves. */
+static u64 *entry_for(u64 va)
+{
+	u64 table = image_pa(root_table);
+
+	for (unsigned level = 3; level > 0; level--) {
+		u64 entry = *table_entry(table, va, level);
+
+		if ((entry & PTE_PRESENT) == 0) {
+			u64 new = own_take(1);
+
+			memset(window_map(WINDOW_FIRMWARE, pfn(new >> PAGE_SHIFT)), 0, PAGE_SIZE);
+			entry = new | PTE_PRESENT | PTE_WRITE | PTE_ACCESSED;
+			*table_entry(table, va, level) = entry;
+		}
+		table = entry & PTE_ADDRESS;
+	}
+	return table_entry(table, va, 0);
+}
+
+static void map_pages(u64 va, u64 pa, u64 pages, u64 flags)
+{
+	for (; pages != 0; pages--, va += PAGE_SIZE, pa += PAGE_SIZE)
+		*entry_for(va) = pa | flags;
+}
+
+void *own_alloc(u64 pages)
+{
+	u64 va = own.va;
+	u64 pa = own_take(pages);
+
+	own.va += pages * PAGE_SIZE;
+	map_pages(va, pa, pages, PTE_DATA);
+	memset((void *)va, 0, pages * PAGE_SIZE);
+	return (void *)va;
+}
+
+pfn_t own_pfn(const void *va)
+{
+	return pfn((*entry_for((u64)va) & PTE_ADDRESS) >> PAGE_SHIFT);
+}
+
+void own_seal(void)
+{
+	own.sealed = true;
+	range_set_add(&boot_info.reserved, own.next, own.top);
+	printk(LOG_INFO, "memory: Septum keeps %lu KiB for itself, %lu KiB of it its image",
+	       range_set_total(&boot_info.reserved) / 1024, boot_info.image_size / 1024);
+}
+
+void *device_map(hpa_t start, u64 pages)
+{
+	u64 va = own.va;
+
+	own.va += pages * PAGE_SIZE;
+	map_pages(va, start.n, pages, PTE_DATA | PTE_UNCACHED);
+	return (void *)va;
+}
+
+static u64 stack_page(u32 id, unsigned page)
+{
+	return STACK_VA + (id * STACK_CPU_PAGES + page) * PAGE_SIZE;
+}
+
+u64 stack_main_top(u32 id)
+{
+	return stack_page(id, 1 + STACK_MAIN_PAGES);
+}
+
+u64 stack_ist_top(u32 id, unsigned ist)
+{
+	return stack_page(id, STACK_IST_FIRST + ist * STACK_IST_STRIDE);
+}
+
+static void stack_map(u64 top, u64 pages)
+{
+	u64 pa = own_take(pages);
+
+	map_pages(top - pages * PAGE_SIZE, pa, pages, PTE_DATA);
+	memset((void *)(top - pages * PAGE_SIZE), 0, pages * PAGE_SIZE);
+}
+
+void stacks_map(u32 id)
+{
+	stack_map(stack_main_top(id), STACK_MAIN_PAGES);
+	for (unsigned ist = 1; ist < IST_COUNT; ist++)
+		stack_map(stack_ist_top(id, ist), STACK_IST_PAGES);
+}
+
+void objects_start(void)
+{
+	u64 pa;
+
+	/* All page tables of the OBJECT area lie side by side, so that an entry is found by index. */
+	object_entries = own_alloc(OBJECT_SLOTS / ENTRIES);
+	pa = own_pfn(object_entries).n << PAGE_SHIFT;
+	for (unsigned i = 0; i < OBJECT_SLOTS / ENTRIES; i++) {
+		u64 va = OBJECT_VA + i * ENTRIES * PAGE_SIZE;
+		u64 table = image_pa(root_table);
+
+		/* Make the upper levels, then put the table in place of the one made with them. */
+		if (i == 0)
+			entry_for(va);
+		for (unsigned level = 3; level > 1; level--)
+			table = *table_entry(table, va, level) & PTE_ADDRESS;
+		*table_entry(table, va, 1) =
+			(pa + i * PAGE_SIZE) | PTE_PRESENT | PTE_WRITE | PTE_ACCESSED;
+	}
+}
+
+void *object_map(pfn_t p)
+{
+	for (unsigned n = 0; n < ARRAY_COUNT(object_used); n++) {
+		unsigned word = (object_hint + n) % ARRAY_COUNT(object_used);
+		unsigned slot;
+
+		if (~object_used[word] == 0)
+			continue;
+		slot = word * 64 + (unsigned)__builtin_ctzl(~object_used[word]);
+		object_used[word] |= BIT(slot % 64);
+		object_hint = word;
+		WRITE_ONCE(object_entries[slot], (p.n << PAGE_SHIFT) | PTE_DATA);
+		return (void *)(OBJECT_VA + slot * PAGE_SIZE);
+	}
+	return NULL;
+}
+
+static unsigned object_slot(const void *va)
+{
+	u64 slot = ((u64)va - OBJECT_VA) / PAGE_SIZE;
+
+	ASSERT(slot < OBJECT_SLOTS && (object_used[slot / 64] & BIT(slot % 64)) != 0);
+	return (unsigned)slot;
+}
+
+void object_unmap(void *va)
+{
+	unsigned slot = object_slot(va);
+
+	WRITE_ONCE(object_entries[slot], 0);
+	invlpg(va);
+	object_used[slot / 64] &= ~BIT(slot % 64);
+}
+
+pfn_t object_pfn(const void *va)
+{
+	return pfn((object_entries[object_slot(va)] & PTE_ADDRESS) >> PAGE_SHIFT);
+}

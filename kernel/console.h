@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Where messages go. */
+#ifndef KERNEL_CONSOLE_H
+#define KERNEL_CONSOLE_H
+
+#include "kernel/types.h"
+
+/* Write text to every console that is on; '\n' becomes CR LF where a terminal needs it. */
+void console_write(const char *text, size_t length);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Start-up, in order. */
+#include "arch/x86/cpu.h"
+#include "arch/x86/io.h"
+#include "arch/x86/machine.h"
+#include "arch/x86/multiboot.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/traps.h"
+#include "arch/x86/uart.h"
+#include "kernel/cmdline.h"
+#include "kernel/main.h"
+#include "kernel/panic.h"
+#include "kernel/print.h"
+
+extern const char image_start[], image_end[];
+
+static struct cpu boot_cpu;
+
+static void print_memory_map(void)
+{
+	const struct range_set *ram = &boot_info.ram;
+
+	for (unsigned i = 0; i < ram->count; i++)
+		printk(LOG_DEBUG, "memory: RAM %012lx-%012lx", ram->ranges[i].start,
+		       ram->ranges[i].end - 1);
+	printk(LOG_INFO, "memory: %lu MiB of RAM, image at %lx, %u modules",
+	       range_set_total(ram) >> 20, boot_info.image.n, boot_info.module_count);
+	for (unsigned i = 0; i < boot_info.module_count; i++)
+		printk(LOG_INFO, "module %u: %lx, %lu bytes: %s", i, boot_info.modules[i].start.n,
+		       boot_info.modules[i].size, boot_info.modules[i].cmdline);
+}
+
+static void check_processor(void)
+{
+	const char *problem;
+
+	cpu_identify();
+	printk(LOG_INFO, "processor: %s, %s, %u address bits%s", cpu_features.vendor_name,
+	       cpu_features.brand, cpu_features.physical_bits,
+	       cpu_features.under_hypervisor ? ", in a virtual machine" : "");
+	problem = cpu_unsupported();
+	if (problem != NULL)
+		boot_fail("%s", problem);
+}
+
+/* The rest of start-up, on the guarded stack. */
+static _Noreturn void start(void)
+{
+	objects_start();
+	own_seal();
+	printk(LOG_INFO, "Septum is up.");
+	machine_stop(EXIT_SUCCESS);
+}
+
+void boot_main(u32 magic, u64 information, u64 image)
+{
+	const char *problem;
+
+	cpu_early(&boot_cpu);
+	uart_start();
+	printk(LOG_INFO, "Septum, a microhypervisor for private and shared memory");
+	problem = multiboot_read(magic, information, image, (u64)(image_end - image_start));
+	if (problem != NULL)
+		boot_fail("%s: %s.", boot_info.loader, problem);
+	if (!cmdline_parse(boot_info.cmdline))
+		boot_fail("Boot options: correct the line \"%s\".", boot_info.cmdline);
+	printk(LOG_INFO, "%s, options: %s", boot_info.loader, boot_info.cmdline);
+	check_processor();
+	print_memory_map();
+
+	paging_start(&boot_cpu, image);
+	own_start();
+	stacks_map(0);
+	cpu_tables_load(&boot_cpu);
+	boot_stack_switch(stack_main_top(0), start);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kernel/panic.h"
+#include "arch/x86/machine.h"
+#include "kernel/print.h"
+#include "kernel/symbols.h"
+
+#define BACKTRACE_MAX 24
+
+static void print_address(u64 address)
+{
+	const char *name;
+	u64 offset;
+
+	/* A return address may be the first byte of the next function; the call is before it. */
+	if (symbol_find(address - 1, &name, &offset))
+		printk(LOG_ERROR, "  %016lx  %s+0x%lx", address, name, offset + 1);
+	else
+		printk(LOG_ERROR, "  %016lx", address);
+}
+
+void backtrace_print(u64 ip, u64 frame)
+{
+	printk(LOG_ERROR, "backtrace:");
+	if (ip != 0)
+		print_address(ip + 1);
+	for (unsigned i = 0; i < BACKTRACE_MAX && frame != 0; i++) {
+		u64 next, address;
+
+		if (!machine_stack_read(frame, &next) || !machine_stack_read(frame + 8, &address))
+			break;
+		if (address != 0)
+			print_address(address);
+		if (next <= frame)
+			break;
+		frame = next;
+	}
+}
+
+static _Noreturn void panic_end(u64 ip, u64 frame, const char *format, va_list args)
+{
+	static bool panicking;
+
+	if (panicking) {
+		printk(LOG_ERROR, "panic inside a panic: %s", format);
+		machine_stop(EXIT_PANIC);
+	}
+	panicking = true;
+	printk(LOG_ERROR, "Septum panic, the machine stops here:");
+	vprintk(LOG_ERROR, format, args);
+	backtrace_print(ip, frame);
+	machine_stop(EXIT_PANIC);
+}
+
+void panic(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	panic_end(0, (u64)__builtin_frame_address(0), format, args);
+}
+
+void panic_at(u64 ip, u64 frame, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	panic_end(ip, frame, format, args);
+}
+
+void boot_fail(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vprintk(LOG_ERROR, format, args);
+	va_end(args);
+	printk(LOG_ERROR, "Septum stops here; nothing else was started.");
+	machine_stop(EXIT_BOOT_FAILED);
+}
