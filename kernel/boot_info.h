@@ -6,13 +6,13 @@
 #include "kernel/range_set.h"
 #include "kernel/types.h"
 
-#define BOOT_MODULE_MAX	      16
-#define BOOT_CMDLINE_MAX      1024
+#define BOOT_MODULE_MAX	     16
+#define BOOT_CMDLINE_MAX     1024
 #define BOOT_MODULE_TEXT_MAX 512
 
 struct boot_module {
-	hpa_t start; /* page-aligned */
-	u64 size;    /* in bytes, > 0 */
+	hpa_t start;			    /* page-aligned */
+	u64 size;			    /* in bytes, > 0 */
 	char cmdline[BOOT_MODULE_TEXT_MAX]; /* without the file name, NUL-terminated */
 };
 

@@ -36,12 +36,12 @@ enum status emulate_complete(struct vcpu *v, u64 value);
 /* .. and its INJECT for IO, MSR, MMIO. */
 void emulate_refuse(struct vcpu *v);
 
-void cpuid_answer(struct vcpu *v);		 /* kernel/cpuid.c: answers and skips nothing */
-enum after io_exit(struct vcpu *v);		 /* kernel/io.c */
+void cpuid_answer(struct vcpu *v);  /* kernel/cpuid.c: answers and skips nothing */
+enum after io_exit(struct vcpu *v); /* kernel/io.c */
 enum after mmio_access(struct vcpu *v, const struct access *access); /* kernel/mmio.c */
-enum after msr_exit(struct vcpu *v, bool write); /* kernel/msr.c */
-enum after guest_call(struct vcpu *v);		 /* kernel/guest_call.c */
-void root_call(struct vcpu *v);			 /* kernel/hypercall.c */
+enum after msr_exit(struct vcpu *v, bool write);		     /* kernel/msr.c */
+enum after guest_call(struct vcpu *v);				     /* kernel/guest_call.c */
+void root_call(struct vcpu *v);					     /* kernel/hypercall.c */
 
 void count_exit(struct vcpu *v);
 static inline void count(struct vcpu *v, enum septum_counter counter)

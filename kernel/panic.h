@@ -10,8 +10,8 @@
 __attribute__((format(printf, 1, 2))) _Noreturn void panic(const char *format, ...);
 
 /* As panic(), with the backtrace of another place: instruction `ip`, frame pointer `frame`. */
-__attribute__((format(printf, 3, 4))) _Noreturn void panic_at(u64 ip, u64 frame,
-							      const char *format, ...);
+__attribute__((format(printf, 3, 4))) _Noreturn void panic_at(u64 ip, u64 frame, const char *format,
+							      ...);
 
 /* As panic(), without a backtrace, for a machine or an option Septum cannot work with: the
  * message is for the person who started it and names the remedy. Boot only. */

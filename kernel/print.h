@@ -31,8 +31,7 @@ __attribute__((format(printf, 3, 0))) int vsnprintf(char *to, size_t size, const
 struct ratelimit {
 	u64 count;
 };
-__attribute__((format(printf, 3, 4))) void printk_limited(struct ratelimit *limit,
-							   enum log_level level,
-							   const char *format, ...);
+__attribute__((format(printf, 3, 4))) void
+printk_limited(struct ratelimit *limit, enum log_level level, const char *format, ...);
 
 #endif

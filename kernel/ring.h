@@ -20,13 +20,13 @@ struct ring {
 	struct spinlock lock;
 	bool broken;
 	u32 vcpus;
-	struct septum_ring *shared;	    /* page 0, mapped permanently */
-	struct septum_event *events;	    /* page 1 */
+	struct septum_ring *shared;	       /* page 0, mapped permanently */
+	struct septum_event *events;	       /* page 1 */
 	struct septum_completion *completions; /* page 2 */
-	struct septum_trace_entry *log;	    /* page 3 */
-	u8 *payload[8];			    /* pages 4.. */
-	u32 event_head;	     /* Septum's own copies */
-	u32 event_tail;	     /* last value of the manager's that was right */
+	struct septum_trace_entry *log;	       /* page 3 */
+	u8 *payload[8];			       /* pages 4.. */
+	u32 event_head;			       /* Septum's own copies */
+	u32 event_tail;			       /* last value of the manager's that was right */
 	u32 completion_tail;
 	u32 log_head;
 	u32 next_seq;

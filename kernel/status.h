@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The statuses of <septum/abi.h> under their short names: OK, E_RANGE, ... One list, two spellings. */
+/* The statuses of <septum/abi.h> under their short names: OK, E_RANGE, ... One list, two spellings.
+ */
 #ifndef KERNEL_STATUS_H
 #define KERNEL_STATUS_H
 

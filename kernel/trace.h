@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The trace ring: the last things that happened, for `tools/` and panics. Lossy, one for all CPUs. */
+/* The trace ring: the last things that happened, for `tools/` and panics. Lossy, one for all CPUs.
+ */
 #ifndef KERNEL_TRACE_H
 #define KERNEL_TRACE_H
 

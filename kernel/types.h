@@ -47,9 +47,9 @@ typedef struct {
 
 /* Sizes of nested and guest leaves, as levels: 0 = 4 KiB, 1 = 2 MiB, 2 = 1 GiB. */
 enum level { LEVEL_4K, LEVEL_2M, LEVEL_1G };
-#define LEVEL_SHIFT(level) (9u * (unsigned)(level))	   /* log2 of 4 KiB pages */
-#define LEVEL_PAGES(level) (1ul << LEVEL_SHIFT(level))	   /* 1, 512, 262144 */
-#define BLOCK_PAGES	   512ul			   /* 4 KiB pages of a 2 MiB block */
+#define LEVEL_SHIFT(level) (9u * (unsigned)(level))    /* log2 of 4 KiB pages */
+#define LEVEL_PAGES(level) (1ul << LEVEL_SHIFT(level)) /* 1, 512, 262144 */
+#define BLOCK_PAGES	   512ul		       /* 4 KiB pages of a 2 MiB block */
 
 static inline pfn_t pfn(u64 n)
 {
@@ -94,15 +94,15 @@ static inline bool pfn_is_none(pfn_t p)
 	return p.n == ~0ul;
 }
 
-#define ARRAY_COUNT(a)	   (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)	   ((a) < (b) ? (a) : (b))
-#define MAX(a, b)	   ((a) > (b) ? (a) : (b))
-#define BIT(n)		   (1ul << (n))
-#define ALIGN_DOWN(x, a)   ((x) & ~((a) - 1))
-#define ALIGN_UP(x, a)	   (((x) + (a) - 1) & ~((a) - 1))
-#define IS_ALIGNED(x, a)   (((x) & ((a) - 1)) == 0)
-#define READ_ONCE(x)	   (*(const volatile __typeof__(x) *)&(x))
-#define WRITE_ONCE(x, val) (*(volatile __typeof__(x) *)&(x) = (val))
+#define ARRAY_COUNT(a)			(sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)			((a) < (b) ? (a) : (b))
+#define MAX(a, b)			((a) > (b) ? (a) : (b))
+#define BIT(n)				(1ul << (n))
+#define ALIGN_DOWN(x, a)		((x) & ~((a)-1))
+#define ALIGN_UP(x, a)			(((x) + (a)-1) & ~((a)-1))
+#define IS_ALIGNED(x, a)		(((x) & ((a)-1)) == 0)
+#define READ_ONCE(x)			(*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, val)		(*(volatile __typeof__(x) *)&(x) = (val))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

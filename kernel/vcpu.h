@@ -21,29 +21,47 @@
 struct vm;
 struct vendor_vcpu; /* svm/ or vmx/: VMCB or VMCS and what belongs to it */
 
-enum gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
+enum gpr {
+	RAX,
+	RCX,
+	RDX,
+	RBX,
+	RSP,
+	RBP,
+	RSI,
+	RDI,
+	R8,
+	R9,
+	R10,
+	R11,
+	R12,
+	R13,
+	R14,
+	R15,
+	GPR_COUNT
+};
 
 /* Why the vCPU left guest mode, in one vocabulary for both vendors. */
 enum exit_reason {
-	EXIT_INTERRUPT,	   /* an interrupt of the root is due; still pending in the CPU */
-	EXIT_NMI,	   /* an NMI; the CPU has or will run Septum's NMI handler */
+	EXIT_INTERRUPT, /* an interrupt of the root is due; still pending in the CPU */
+	EXIT_NMI,	/* an NMI; the CPU has or will run Septum's NMI handler */
 	EXIT_CPUID,
-	EXIT_HYPERCALL,	   /* VMCALL or VMMCALL (also the other vendor's, out of a #UD) */
-	EXIT_IO,	   /* exit.io */
-	EXIT_MSR_READ,	   /* index in RCX */
+	EXIT_HYPERCALL, /* VMCALL or VMMCALL (also the other vendor's, out of a #UD) */
+	EXIT_IO,	/* exit.io */
+	EXIT_MSR_READ,	/* index in RCX */
 	EXIT_MSR_WRITE,
 	EXIT_NESTED_FAULT, /* exit.access, exit.code */
 	EXIT_HALT,
-	EXIT_UNDEFINED,	   /* the instruction is to raise #UD: VMX, SVM and their kin */
-	EXIT_UD_FAULT,	   /* the guest raised #UD; look at the bytes, else give it back */
+	EXIT_UNDEFINED, /* the instruction is to raise #UD: VMX, SVM and their kin */
+	EXIT_UD_FAULT,	/* the guest raised #UD; look at the bytes, else give it back */
 	EXIT_XSETBV,
-	EXIT_CONTROL,	   /* exit.control: a control-register write that needs a decision */
-	EXIT_WBINVD,	   /* WBINVD or INVD (INVD is treated as WBINVD) */
-	EXIT_WINDOW,	   /* an interrupt or NMI can now be delivered; nothing to do */
-	EXIT_SHUTDOWN,	   /* triple fault */
-	EXIT_INIT,	   /* INIT signal (root CPUs; VMX) */
-	EXIT_INVALID,	   /* the processor refused the state; exit.code says what it said */
-	EXIT_UNKNOWN,	   /* exit.code: the vendor's number */
+	EXIT_CONTROL,  /* exit.control: a control-register write that needs a decision */
+	EXIT_WBINVD,   /* WBINVD or INVD (INVD is treated as WBINVD) */
+	EXIT_WINDOW,   /* an interrupt or NMI can now be delivered; nothing to do */
+	EXIT_SHUTDOWN, /* triple fault */
+	EXIT_INIT,     /* INIT signal (root CPUs; VMX) */
+	EXIT_INVALID,  /* the processor refused the state; exit.code says what it said */
+	EXIT_UNKNOWN,  /* exit.code: the vendor's number */
 	EXIT_REASON_COUNT,
 };
 
@@ -54,14 +72,14 @@ struct exit {
 	struct access access; /* NESTED_FAULT */
 	struct {
 		u16 port;
-		u8 size;      /* 1, 2, 4 */
+		u8 size; /* 1, 2, 4 */
 		bool in;
 		bool string, rep;
 		u8 address_size; /* bytes: 2, 4, 8; 0 when not known */
-		u8 segment;   /* of OUTS: enum segment; 0xff when not known (decode) */
+		u8 segment;	 /* of OUTS: enum segment; 0xff when not known (decode) */
 	} io;
 	struct {
-		u8 cr;	 /* 0, 3, 4, 8 */
+		u8 cr;	   /* 0, 3, 4, 8 */
 		u64 value; /* to be written */
 	} control;
 };
@@ -107,11 +125,11 @@ enum wait_kind { WAIT_NONE, WAIT_EVENT, WAIT_HALTED };
 
 /* The outstanding event of a vCPU (protocol.c). */
 struct event_slot {
-	u32 seq;      /* 0: none */
-	u32 position; /* free-running index in the event ring */
+	u32 seq;		   /* 0: none */
+	u32 position;		   /* free-running index in the event ring */
 	struct septum_event event; /* Septum's own copy: what the manager holds is not trusted */
 	struct septum_completion completion; /* drained from the ring, to be applied */
-	bool completed; /* `completion` is valid */
+	bool completed;			     /* `completion` is valid */
 };
 
 struct vcpu {
@@ -120,9 +138,9 @@ struct vcpu {
 	u16 index;
 	bool root;
 	bool dead;
-	u8 wait;	    /* enum wait_kind */
-	bool nmi_pending;   /* deliver an NMI when the guest can take it */
-	s64 interrupt;	    /* external vector to be delivered when the guest can take it, or -1 */
+	u8 wait;	  /* enum wait_kind */
+	bool nmi_pending; /* deliver an NMI when the guest can take it */
+	s64 interrupt;	  /* external vector to be delivered when the guest can take it, or -1 */
 	struct vcpu_event event; /* deliver at the next entry, before anything else */
 	struct exit exit;
 	struct vendor_vcpu *vendor;

@@ -16,10 +16,10 @@
 #include "mm/nested.h"
 
 struct vendor_ops {
-	const char *name;	 /* "SVM", "VMX" */
-	u32 number;		 /* as SEPTUM_INFO_VENDOR */
+	const char *name; /* "SVM", "VMX" */
+	u32 number;	  /* as SEPTUM_INFO_VENDOR */
 	const struct nested_format *format;
-	unsigned vcpu_pages;	 /* frames that vcpu_init needs, each mapped by object_map */
+	unsigned vcpu_pages; /* frames that vcpu_init needs, each mapped by object_map */
 
 	/* Turns the extension on for this CPU. NULL, or one plain sentence: what is missing and the
 	 * remedy. Called after probe() has been content on the boot CPU. */
@@ -40,12 +40,12 @@ struct vendor_ops {
 
 	/* Enters guest mode once, until the next exit, and fills v->exit. `v` is loaded.
 	 *
-	 * Before: delivers v->event if there is one (it then becomes EVENT_NONE); else a pending NMI
-	 * or external interrupt if the guest can take it now (then cleared), and arranges for a
+	 * Before: delivers v->event if there is one (it then becomes EVENT_NONE); else a pending
+	 * NMI or external interrupt if the guest can take it now (then cleared), and arranges for a
 	 * WINDOW exit if it cannot. Flushes if tlb_enter() of the vCPU's tlb says so.
-	 * After: an event whose delivery was interrupted is back in v->event. An NMI or interrupt for
-	 * the root that arrived is reported, not consumed. A host NMI seen by Septum's own handler
-	 * meanwhile is in this_cpu state, see arch/x86/traps.h. */
+	 * After: an event whose delivery was interrupted is back in v->event. An NMI or interrupt
+	 * for the root that arrived is reported, not consumed. A host NMI seen by Septum's own
+	 * handler meanwhile is in this_cpu state, see arch/x86/traps.h. */
 	void (*run)(struct vcpu *v);
 
 	u64 (*rip_get)(const struct vcpu *v);
@@ -84,8 +84,8 @@ extern const struct vendor_ops svm_ops;
 extern const struct vendor_ops vmx_ops;
 
 /* NULL: this machine can run it. Else one plain sentence that names what is missing (the extension,
- * nested paging, a lock by the firmware) and the remedy. svm_probe() and vmx_probe() are called only
- * on a CPU of that make. */
+ * nested paging, a lock by the firmware) and the remedy. svm_probe() and vmx_probe() are called
+ * only on a CPU of that make. */
 const char *svm_probe(void);
 const char *vmx_probe(void);
 

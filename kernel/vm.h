@@ -16,8 +16,8 @@ enum vm_state { VM_BUILDING, VM_RUNNABLE, VM_DYING };
 
 struct vm {
 	u16 id;
-	u8 type; /* enum septum_vm_type */
-	u8 state; /* enum vm_state */
+	u8 type;   /* enum septum_vm_type */
+	u8 state;  /* enum vm_state */
 	u32 flags; /* SEPTUM_VM_* */
 	u32 vcpu_limit;
 	u32 next_run; /* round robin of RUN(ALL) */
@@ -25,7 +25,7 @@ struct vm {
 	struct memory memory;
 	struct ring ring;
 	u64 counters[SEPTUM_COUNTER_END]; /* those that belong to no vCPU */
-	u64 frames_held; /* OBJECT frames */
+	u64 frames_held;		  /* OBJECT frames */
 	struct vcpu *vcpus[SEPTUM_MAX_VCPUS];
 };
 

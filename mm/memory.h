@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A guest's memory: slots, attributes and the nested table, kept in agreement.
  *
- * Three things say what a guest page is: its slot (what can stand behind it), its attribute (what it
- * is meant to be) and the nested table (what the processor uses). The table only ever holds what
+ * Three things say what a guest page is: its slot (what can stand behind it), its attribute (what
+ * it is meant to be) and the nested table (what the processor uses). The table only ever holds what
  * slot and attribute allow, at the alias that fits: with a SHARED bit, shared pages are mapped at
  * gpa | bit and private ones at gpa; without, at gpa whatever they are.
  *
@@ -26,7 +26,7 @@
 
 struct slot {
 	gfn_t first;
-	u64 count; /* 0: unused */
+	u64 count;  /* 0: unused */
 	pfn_t root; /* first root frame, or PFN_NONE */
 	u32 flags;  /* SEPTUM_SLOT_* */
 	u32 reserved;
@@ -34,19 +34,20 @@ struct slot {
 
 struct memory {
 	struct spinlock lock;
-	u16 owner;	 /* VM id, as in the frame descriptors */
-	u8 shared_bit;	 /* 0: none */
-	u8 gpa_bits;	 /* width of a gpa WITHOUT the SHARED bit: gfns are below 1 << (gpa_bits - 12) */
-	bool plain;	 /* PLAIN: never private */
-	bool discard;	 /* VM_DISCARD */
-	bool building;	 /* the VM has not been started */
+	u16 owner;     /* VM id, as in the frame descriptors */
+	u8 shared_bit; /* 0: none */
+	u8 gpa_bits;   /* width of a gpa WITHOUT the SHARED bit: gfns are below 1 << (gpa_bits - 12)
+			*/
+	bool plain;    /* PLAIN: never private */
+	bool discard;  /* VM_DISCARD */
+	bool building; /* the VM has not been started */
 	struct pool *pool;
 	struct nested nested;
 	struct attr attr;
 	struct tlb tlb;
 	struct slot slots[SEPTUM_MAX_SLOTS];
-	u64 slot_stamp;	   /* vm stamp of the last slot change */
-	u64 frames_held;   /* pool frames: content + tables (vCPUs are counted by the VM) */
+	u64 slot_stamp;	 /* vm stamp of the last slot change */
+	u64 frames_held; /* pool frames: content + tables (vCPUs are counted by the VM) */
 };
 
 /* One access as a nested fault or a software walk sees it. */
@@ -145,7 +146,8 @@ struct memory_counts {
 void memory_count(struct memory *mem, struct memory_counts *counts);
 
 /* True: an interrupt waits that Septum must let through; range operations return E_AGAIN at the
- * next block boundary, having done at least one block. Given by kernel/, false in most host tests. */
+ * next block boundary, having done at least one block. Given by kernel/, false in most host tests.
+ */
 bool memory_must_stop(void);
 
 /* ---- The root partition's memory: everything that nobody else owns, at its own address. */

@@ -17,8 +17,8 @@
 #define CPUS_MAX 64u
 
 struct tlb {
-	u64 epoch;	     /* grows with each invalidation; never 0 */
-	u64 seen[CPUS_MAX];  /* by CPU: the epoch as of its last flush; 0: it never entered */
+	u64 epoch;	    /* grows with each invalidation; never 0 */
+	u64 seen[CPUS_MAX]; /* by CPU: the epoch as of its last flush; 0: it never entered */
 	u64 flush_count;
 };
 

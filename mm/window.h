@@ -12,26 +12,26 @@
 #include "kernel/types.h"
 
 enum window_slot {
-	WINDOW_NESTED0,	    /* nested-table walk: the leaf table, */
-	WINDOW_NESTED1,	    /* .. and its parents; one slot a level */
+	WINDOW_NESTED0, /* nested-table walk: the leaf table, */
+	WINDOW_NESTED1, /* .. and its parents; one slot a level */
 	WINDOW_NESTED2,
 	WINDOW_NESTED3,
 	WINDOW_NESTED4,
-	WINDOW_NESTED_NEW,  /* a table being filled before it is published */
-	WINDOW_ATTR0,	    /* attribute tables, one slot a level */
+	WINDOW_NESTED_NEW, /* a table being filled before it is published */
+	WINDOW_ATTR0,	   /* attribute tables, one slot a level */
 	WINDOW_ATTR1,
 	WINDOW_ATTR2,
 	WINDOW_ATTR3,
 	WINDOW_ATTR4,
 	WINDOW_ATTR_NEW,
-	WINDOW_ZERO,	    /* zeroing a frame */
-	WINDOW_COPY_FROM,   /* copying between frames */
+	WINDOW_ZERO,	  /* zeroing a frame */
+	WINDOW_COPY_FROM, /* copying between frames */
 	WINDOW_COPY_TO,
-	WINDOW_GUEST,	    /* guest memory read or written for the guest: page walks, instructions */
+	WINDOW_GUEST, /* guest memory read or written for the guest: page walks, instructions */
 	WINDOW_AUDIT,
 	WINDOW_AUDIT_TABLE, /* the audit walks with slots of its own, WINDOW_AUDIT_TABLE + level */
 	WINDOW_AUDIT_TABLE4 = WINDOW_AUDIT_TABLE + 4,
-	WINDOW_FIRMWARE,    /* ACPI tables, boot information */
+	WINDOW_FIRMWARE, /* ACPI tables, boot information */
 	WINDOW_COUNT = 32,
 };
 

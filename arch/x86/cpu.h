@@ -33,9 +33,9 @@ struct cpu {
 	u64 nmi_count;
 	bool nmi_seen;
 
-	u8 *windows;			/* this CPU's part of the WINDOW area */
-	u64 *window_entries;		/* its page table entries */
-	u64 window_pfn[WINDOW_COUNT];	/* what each window shows; ~0 for nothing */
+	u8 *windows;		      /* this CPU's part of the WINDOW area */
+	u64 *window_entries;	      /* its page table entries */
+	u64 window_pfn[WINDOW_COUNT]; /* what each window shows; ~0 for nothing */
 
 	u64 gdt[5];
 	struct tss tss;

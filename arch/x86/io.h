@@ -39,10 +39,7 @@ static inline u64 rdmsr(u32 msr)
 
 static inline void wrmsr(u32 msr, u64 value)
 {
-	__asm__ volatile("wrmsr"
-			 :
-			 : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32))
-			 : "memory");
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
 }
 
 /* An entry of the exception table: a #GP, #UD or #PF at `label` continues at `fixup`. */

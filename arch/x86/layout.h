@@ -26,11 +26,11 @@
 #define OBJECT_SLOTS 16384
 
 /* One CPU's part of the STACK area, in pages: the guard page of each stack comes first. */
-#define STACK_CPU_PAGES	   32
-#define STACK_MAIN_PAGES   4
-#define STACK_IST_PAGES	   2
-#define STACK_IST_FIRST	   (1 + STACK_MAIN_PAGES)
-#define STACK_IST_STRIDE   (1 + STACK_IST_PAGES)
+#define STACK_CPU_PAGES	 32
+#define STACK_MAIN_PAGES 4
+#define STACK_IST_PAGES	 2
+#define STACK_IST_FIRST	 (1 + STACK_MAIN_PAGES)
+#define STACK_IST_STRIDE (1 + STACK_IST_PAGES)
 
 #define SELECTOR_CODE 0x08
 #define SELECTOR_DATA 0x10

@@ -20,8 +20,7 @@ struct cpu;
 #define PTE_ADDRESS  0x000ffffffffff000ul
 
 /* Read-write, no-execute, global, with the accessed and dirty bits set in advance. */
-#define PTE_DATA                                                                                   \
-	(PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY | PTE_GLOBAL | PTE_NX)
+#define PTE_DATA     (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY | PTE_GLOBAL | PTE_NX)
 #define PTE_UNCACHED (PTE_PWT | PTE_PCD)
 
 /* Replace the boot tables by the final ones: image with its permissions, windows of `cpu`; nothing

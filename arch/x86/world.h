@@ -15,19 +15,19 @@
 #define WORLD_MSR_MAX 16u
 
 struct world {
-	u8 *xsave;	 /* 64-byte aligned area, zero at first: the initial state */
+	u8 *xsave; /* 64-byte aligned area, zero at first: the initial state */
 	u64 xcr0, xss;
-	u64 dr[4], dr6;	 /* DR7 is the VMCB's or VMCS's */
-	u64 cr2;	 /* used by VMX only */
+	u64 dr[4], dr6;		/* DR7 is the VMCB's or VMCS's */
+	u64 cr2;		/* used by VMX only */
 	u64 msr[WORLD_MSR_MAX]; /* by index into world.c's list of those that this CPU has */
 };
 
-/* What the CPU has; once, on the boot CPU. `syscall_msrs`: also switch STAR, LSTAR, CSTAR, FMASK and
- * KERNEL_GS_BASE by hand (VMX). */
+/* What the CPU has; once, on the boot CPU. `syscall_msrs`: also switch STAR, LSTAR, CSTAR, FMASK
+ * and KERNEL_GS_BASE by hand (VMX). */
 void world_setup(bool syscall_msrs);
 
-/* Pages that an XSAVE area needs here: for a guest (limited to x87, SSE, AVX, AVX-512, PKRU) and for
- * the root (all that the processor can have). */
+/* Pages that an XSAVE area needs here: for a guest (limited to x87, SSE, AVX, AVX-512, PKRU) and
+ * for the root (all that the processor can have). */
 unsigned world_xsave_pages_guest(void);
 unsigned world_xsave_pages_root(void);
 

@@ -225,12 +225,13 @@ enum septum_info {
 	SEPTUM_INFO_SHARED_BIT_MAX = 1, /* highest usable shared bit */
 	SEPTUM_INFO_VM_TYPES = 2,	/* bit n: type n can be created */
 	SEPTUM_INFO_CPUS = 3,
-	SEPTUM_INFO_LEVEL_MAX = 4,	/* largest nested leaf: 0 4K, 1 2M, 2 1G */
+	SEPTUM_INFO_LEVEL_MAX = 4, /* largest nested leaf: 0 4K, 1 2M, 2 1G */
 };
 
 /* SEPTUM_CALL_VM_CREATE flags. */
-#define SEPTUM_VM_DISCARD (1u << 0) /* the manager may throw private content away (the guest reads
-				     * zeroes then); the guest sees this flag in CPUID */
+#define SEPTUM_VM_DISCARD                                                                          \
+	(1u << 0) /* the manager may throw private content away (the guest reads                   \
+		   * zeroes then); the guest sees this flag in CPUID */
 
 /* SEPTUM_CALL_SLOT_ADD flags. */
 #define SEPTUM_SLOT_SHARED  (1u << 0)
@@ -265,8 +266,8 @@ enum septum_reg {
 	SEPTUM_REG_SEG = 32, /* + 4 * segment + {0 selector, 1 base, 2 limit, 3 attributes} */
 	SEPTUM_REG_END = 64,
 };
-/* Segment attributes are the access-rights word of VMX (SDM Vol. 3, 24.4.1): type 3:0, S 4, DPL 6:5,
- * P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
+/* Segment attributes are the access-rights word of VMX (SDM Vol. 3, 24.4.1): type 3:0, S 4, DPL
+ * 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
 
 /* Counters of a VM or vCPU since its creation. X(name, number, text) */
 #define SEPTUM_COUNTER_LIST(X)                                                                     \
@@ -305,7 +306,7 @@ enum septum_counter {
 #define X(name, number, text) SEPTUM_COUNTER_##name = (number),
 	SEPTUM_COUNTER_LIST(X)
 #undef X
-	SEPTUM_COUNTER_END = 32,
+		SEPTUM_COUNTER_END = 32,
 };
 
 /* One entry of the trace ring (SEPTUM_CALL_TRACE_READ). Never a register or content of a guest. */
@@ -321,13 +322,13 @@ struct septum_trace_entry {
 
 enum septum_trace {
 	SEPTUM_TRACE_NONE = 0,
-	SEPTUM_TRACE_EXIT = 1,	     /* a: counter number of the reason, b: gpa or 0 */
-	SEPTUM_TRACE_EVENT = 2,	     /* a: event type << 32 | seq, b: gpa */
-	SEPTUM_TRACE_VERDICT = 3,    /* a: verdict << 32 | seq, b: status */
-	SEPTUM_TRACE_CONVERT = 4,    /* a: gfn, b: pages << 8 | attributes */
-	SEPTUM_TRACE_HYPERCALL = 5,  /* a: call, b: status */
-	SEPTUM_TRACE_INJECT = 6,     /* a: vector, b: gpa */
-	SEPTUM_TRACE_VM = 7,	     /* a: enum septum_call that changed it, b: 0 */
+	SEPTUM_TRACE_EXIT = 1,	    /* a: counter number of the reason, b: gpa or 0 */
+	SEPTUM_TRACE_EVENT = 2,	    /* a: event type << 32 | seq, b: gpa */
+	SEPTUM_TRACE_VERDICT = 3,   /* a: verdict << 32 | seq, b: status */
+	SEPTUM_TRACE_CONVERT = 4,   /* a: gfn, b: pages << 8 | attributes */
+	SEPTUM_TRACE_HYPERCALL = 5, /* a: call, b: status */
+	SEPTUM_TRACE_INJECT = 6,    /* a: vector, b: gpa */
+	SEPTUM_TRACE_VM = 7,	    /* a: enum septum_call that changed it, b: 0 */
 };
 
 /* ---------------------------------------------------------------------------------------------
@@ -395,8 +396,8 @@ enum septum_event_type {
 	 * data[1]: the value of an OUT. With the STRING flag data[2] accesses at once, whose bytes
 	 * are in the vCPU's payload for OUTS, and are expected there for INS. */
 	SEPTUM_EVENT_IO = 4,
-	/* A shared access where nothing stands behind the page. gpa, size 1..8, WRITE flag, data[1]:
-	 * the value of a write. A read-modify-write is two events. */
+	/* A shared access where nothing stands behind the page. gpa, size 1..8, WRITE flag,
+	 * data[1]: the value of a write. A read-modify-write is two events. */
 	SEPTUM_EVENT_MMIO = 5,
 	/* RDMSR or WRMSR (WRITE flag) of a register that Septum does not own. data[0]: its number,
 	 * data[1]: the value of a write. */
@@ -534,7 +535,7 @@ struct septum_boot_info {
 	uint32_t pool;	  /* id of the pool reserved by the boot option `pool=`, or 0 */
 	uint32_t region_count;
 	uint32_t module_count;
-	uint64_t rsdp; /* address, or 0 */
+	uint64_t rsdp;	 /* address, or 0 */
 	char args[1024]; /* options after the word `--` of Septum's command line, and those that
 			  * Septum passes on (policy=) */
 	struct septum_boot_region regions[SEPTUM_BOOT_REGIONS];

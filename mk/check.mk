@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: BSD-2-Clause
+
+#: make check      all tests, ending in `N passed, M failed` (SUITES="host svm": only those)
+.PHONY: check
+check:
+	@tools/packages run check lint
+	@tools/check $(SUITES)
+
+#: make lint       clang-format, clang-tidy, cppcheck, SPDX lines
+.PHONY: lint
+lint:
+	@tools/packages lint
+	@tools/lint
+
+#: make fuzz       each fuzzer for a minute (SECONDS=n)
+.PHONY: fuzz
+fuzz:
+	@tools/packages check
+	@tools/fuzz --seconds $(or $(SECONDS),60)
+
+#: make coverage   one lcov report: host tests and the code that ran inside the emulators
+.PHONY: coverage
+coverage:
+	@tools/packages run check coverage
+	@tools/coverage
