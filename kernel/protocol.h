@@ -11,12 +11,34 @@
 #include "kernel/vcpu.h"
 #include "kernel/vm.h"
 
+/* What a verdict does to an event; 0: it cannot answer it (E_VERDICT). The one table behind part 4
+ * of <septum/abi.h>; what depends on an event's flags is decided by the effect. */
+enum verdict_effect {
+	EFFECT_NONE,
+	EFFECT_CONVERT,	 /* compare-and-set of a range, then look at the access again */
+	EFFECT_GRANT,	 /* the run of an explicit request, exactly */
+	EFFECT_LOOK,	 /* look at the access again, if anything has changed */
+	EFFECT_REFILLED, /* the same, if the pool has */
+	EFFECT_DENY,	 /* #MC, loop guard */
+	EFFECT_REFUSE,	 /* the exception of the instruction in flight */
+	EFFECT_KILL,
+	EFFECT_COMPLETE, /* the instruction in flight yields `value` */
+};
+#define EVENT_TYPES (SEPTUM_EVENT_FAILED + 1)
+#define VERDICTS    (SEPTUM_VERDICT_COMPLETE + 1)
+extern const u8 verdict_effects[EVENT_TYPES][VERDICTS]; /* enum verdict_effect */
+
+/* Equal denied accesses, without a change of the page's attribute, after which a vCPU is cut off.
+ */
+#define LOOP_LIMIT 64u
+
 /* Posts an event for `v`, which stops. `type`, `flags`, `gpa`, `size` and `data` are filled in by
  * the caller, the rest here. A broken ring leaves the vCPU stopped for good. */
 void event_post(struct vcpu *v, struct septum_event *event);
 
 /* A nested fault, or an access by Septum in the guest's name: resolve it, or post its event.
- * True: resolved, the vCPU can go on. */
+ * True: the vCPU can go on: enter it again and it repeats the access, or takes the exception that
+ * was injected for an address beyond the guest-physical space. `v` is loaded. */
 bool access_fault(struct vcpu *v, const struct access *access, u64 code);
 
 /* The guest asks for a conversion (map-GPA-range). Validates as KVM does. Returns true when the
@@ -25,13 +47,15 @@ bool access_fault(struct vcpu *v, const struct access *access, u64 code);
  * already as wanted makes no event. */
 bool explicit_request(struct vcpu *v, u64 gpa, u64 pages, u64 attributes, s64 *answer);
 
-/* Takes all completions of the VM's ring, refuses those that can be refused at once, leaves the
- * others in their vCPUs' slots and applies them. Returns the number refused. Sets the vCPUs'
- * WAIT_NONE where they can go on. E_RING in `*status` when the ring is broken. */
+/* Takes the completions of the VM's ring, refuses those that can be refused at once, puts each of
+ * the others into its vCPU's slot and applies it. Returns the number refused. Sets the vCPUs'
+ * WAIT_NONE where they can go on. `*status`: OK; E_RING: the ring is broken; E_AGAIN:
+ * memory_must_stop(), some are left. Leaves any vCPU of the VM loaded: the caller loads the root's
+ * again. */
 u32 verdicts_drain(struct vm *vm, enum status *status);
 
-/* Loop guard, called for each denied (INJECTed) access: true: the vCPU was cut off (FAILED event
- * posted). */
+/* Loop guard, called for each denied (INJECTed) access, that of v->slot.event: true: the vCPU was
+ * cut off (FAILED event posted). */
 bool loop_guard(struct vcpu *v, gpa_t gpa);
 
 #endif

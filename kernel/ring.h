@@ -16,6 +16,8 @@
 
 #include <septum/abi.h>
 
+#define RING_LOG_ENTRIES 128u
+
 struct ring {
 	struct spinlock lock;
 	bool broken;

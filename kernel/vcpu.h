@@ -129,8 +129,26 @@ struct event_slot {
 	u32 position;		   /* free-running index in the event ring */
 	struct septum_event event; /* Septum's own copy: what the manager holds is not trusted */
 	struct septum_completion completion; /* drained from the ring, to be applied */
-	bool completed;			     /* `completion` is valid */
+	bool completed;			     /* `completion` is valid: taken, not yet applied */
+	/* MEMORY_FAULT, POOL_EMPTY, MMIO: the access, to be looked at again, and what was said of
+	 * it. */
+	struct access access;
+	u64 code;
+	enum fault_outcome cause;
 };
+
+/* An explicit request in progress: what is left of it. The run that the manager is being asked
+ * about is in the event. */
+struct explicit_state {
+	gfn_t next;
+	u64 left; /* pages from `next` on that no event has covered yet */
+	bool active;
+	bool to_private;
+	bool preserve;
+};
+
+/* The most pages that a vendor may want for a vCPU. */
+#define VCPU_VENDOR_PAGES_MAX 16u
 
 struct vcpu {
 	u64 gpr[GPR_COUNT]; /* gpr[RSP] is not used; the offset of gpr is known to assembly: 0 */
@@ -138,6 +156,7 @@ struct vcpu {
 	u16 index;
 	bool root;
 	bool dead;
+	bool running;	  /* claimed by a RUN; under the ring lock */
 	u8 wait;	  /* enum wait_kind */
 	bool nmi_pending; /* deliver an NMI when the guest can take it */
 	s64 interrupt;	  /* external vector to be delivered when the guest can take it, or -1 */
@@ -149,7 +168,9 @@ struct vcpu {
 	struct event_slot slot;
 	u64 loop_gpa;	/* loop guard: last denied access, */
 	u64 loop_stamp; /* .. the stamp of its page */
+	u32 loop_flags; /* .. the kind of access (SEPTUM_EVENT_*), */
 	u32 loop_count; /* .. and how often in a row */
+	struct explicit_state request;
 
 	/* An instruction in flight (io.c, mmio.c): what to do when COMPLETE comes. */
 	struct {
@@ -164,6 +185,7 @@ struct vcpu {
 
 	u64 mc_status, mc_address, mcg_status; /* bank 0, for a denied access */
 	u64 counters[SEPTUM_COUNTER_END];
+	void *vendor_pages[VCPU_VENDOR_PAGES_MAX]; /* what vcpu_init was given; vm.c frees them */
 };
 _Static_assert(offsetof(struct vcpu, gpr) == 0, "assembly relies on it");
 

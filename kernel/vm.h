@@ -3,6 +3,10 @@
  *
  * The structure lies in frames of the guest's own pool (state OBJECT). VM 0 is the root partition
  * and has neither pool nor rings.
+ *
+ * Lock order of kernel and mm: VM table lock, ring lock of a VM, memory lock of a VM, then as mm
+ * says. The ring lock is not held while a verdict is applied, for that may post the next event;
+ * `draining` keeps a second CPU away from the completions meanwhile.
  */
 #ifndef KERNEL_VM_H
 #define KERNEL_VM_H
@@ -20,7 +24,9 @@ struct vm {
 	u8 state;  /* enum vm_state */
 	u32 flags; /* SEPTUM_VM_* */
 	u32 vcpu_limit;
-	u32 next_run; /* round robin of RUN(ALL) */
+	u32 next_run;	   /* round robin of RUN(ALL): the first to be looked at */
+	bool draining;	   /* a CPU is at the completion ring; under the ring lock */
+	u32 events_posted; /* ever, runs freely */
 	struct pool *pool;
 	struct memory memory;
 	struct ring ring;
@@ -28,6 +34,9 @@ struct vm {
 	u64 frames_held;		  /* OBJECT frames */
 	struct vcpu *vcpus[SEPTUM_MAX_VCPUS];
 };
+
+/* Width of guest-physical addresses on this machine. */
+unsigned vm_gpa_bits(void);
 
 /* NULL: there is none, or (dying allowed only when `dying`) it is being destroyed. */
 struct vm *vm_by_id(u64 id, bool dying);
@@ -52,5 +61,7 @@ struct result vm_run(u64 id, u64 index);
 /* Makes VM 0 and its vCPU from Septum's own frames; `entry`, `stack`, `argument` (rdi) and page
  * tables `cr3` are addresses in root memory. */
 struct vcpu *vm_create_root(u64 entry, u64 stack, u64 argument, u64 cr3);
+/* The root's vCPU of this CPU; NULL before vm_create_root(). */
+struct vcpu *vm_root_vcpu(void);
 
 #endif
