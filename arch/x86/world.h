@@ -15,27 +15,35 @@
 #define WORLD_MSR_MAX 16u
 
 struct world {
-	u8 *xsave; /* 64-byte aligned area, zero at first: the initial state */
+	u8 *xsave;	/* 64-byte aligned area, zero at first: the initial state */
+	u64 components; /* that the area has room for and that are saved */
 	u64 xcr0, xss;
 	u64 dr[4], dr6;		/* DR7 is the VMCB's or VMCS's */
 	u64 cr2;		/* used by VMX only */
 	u64 msr[WORLD_MSR_MAX]; /* by index into world.c's list of those that this CPU has */
 };
 
-/* What the CPU has; once, on the boot CPU. `syscall_msrs`: also switch STAR, LSTAR, CSTAR, FMASK
- * and KERNEL_GS_BASE by hand (VMX). */
+/* What the CPU has; once, on the boot CPU, before any vCPU is made: it also turns FXSAVE and XSAVE
+ * on in CR0 and CR4, and those become the host state of VMCBs and VMCSs. `syscall_msrs`: also
+ * switch CR2, DR6, STAR, LSTAR, CSTAR, FMASK and KERNEL_GS_BASE by hand (VMX). */
 void world_setup(bool syscall_msrs);
+/* The same for CR0, CR4, XCR0 and XSS of another CPU. */
+void world_cpu_enable(void);
 
 /* Pages that an XSAVE area needs here: for a guest (limited to x87, SSE, AVX, AVX-512, PKRU) and
  * for the root (all that the processor can have). */
 unsigned world_xsave_pages_guest(void);
 unsigned world_xsave_pages_root(void);
 
-/* The reset state of a vCPU; `xsave` is zeroed and contiguous. */
-void world_init(struct world *world, void *xsave);
+/* The reset state of a vCPU; `xsave` is zeroed and contiguous, and has the pages that a guest's or
+ * the root's area needs. */
+void world_init(struct world *world, void *xsave, bool root);
 
 /* Saves the CPU's registers into `from` and loads those of `to`. `from` is what was loaded last. */
 void world_switch(struct world *from, struct world *to);
+
+/* This MSR is one of those that are switched here, so that a vCPU may have it to itself. */
+bool world_msr(u32 msr);
 
 /* XCR0 bits that may be set: by a guest, by the root. */
 u64 world_xcr0_guest(void);
