@@ -25,7 +25,8 @@ enum {
 	RM_16 = 1u << 19,    /* two bytes */
 	RM_32 = 1u << 20,    /* at most four */
 	GROUP = 1u << 21,    /* ModR/M.reg selects the operation: op is the group's number */
-	NATIVE = 1u << 22,   /* control and debug registers: r/m is a register of full width */
+	LONG = 1u << 22,     /* 4 or 8 bytes in any mode; no such instruction with 66, F2, F3 */
+	NATIVE = 1u << 23,   /* control and debug registers: r/m is a register of full width */
 };
 
 struct row {
@@ -105,7 +106,7 @@ static const struct row two_byte[256] = {
 	[0xbe] = {INSN_MOVSX, MODRM | REG | TO_REG | READ | RM_8},
 	[0xbf] = {INSN_MOVSX, MODRM | REG | TO_REG | READ | RM_16},
 	BYTE_OR_FULL(0xc0, INSN_XADD, MODRM | REG | RMW | LOCKABLE),
-	[0xc3] = {INSN_MOV, MODRM | REG | WRITE | ONLY_MEM},
+	[0xc3] = {INSN_MOV, MODRM | REG | WRITE | ONLY_MEM | LONG},
 };
 
 /* By ModR/M.reg; the flags add to those of the opcode's row. */
@@ -342,6 +343,8 @@ static void decode_sizes(struct insn *insn, const struct prefixes *p, u32 flags)
 		insn->size = insn->mode == DECODE_64 ? 8 : 4;
 	else if (p->rex & REX_W)
 		insn->size = 8;
+	else if (flags & LONG)
+		insn->size = 4;
 	else
 		insn->size = (insn->mode == DECODE_16) == p->operand ? 4 : 2;
 	if ((flags & IO) && insn->size == 8)
@@ -454,7 +457,8 @@ enum decode_status decode(const u8 *bytes, unsigned count, enum decode_mode mode
 	flags = row->flags;
 	if (opcode == 0x90 && insn->rep == 0xf3 && !(p.rex & REX_B))
 		insn->op = INSN_PAUSE;
-	if (mode != DECODE_64 && (flags & ONLY_64))
+	if (((flags & ONLY_64) && mode != DECODE_64) ||
+	    ((flags & LONG) && (p.operand || insn->rep)))
 		return DECODE_UNKNOWN;
 
 	switch (mode) {
