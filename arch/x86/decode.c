@@ -203,7 +203,7 @@ static u8 decode_prefixes(struct cursor *c, struct insn *insn, struct prefixes *
 			break;
 		case 0x64:
 		case 0x65:
-			p->segment = (u8)(SEG_FS + (byte - 0x64));
+			p->segment = (u8)(INSN_FS + (byte - 0x64));
 			break;
 		case 0x66:
 			p->operand = true;
@@ -297,7 +297,7 @@ static void decode_memory(struct cursor *c, u8 modrm, const struct prefixes *p, 
 	if (p->segment != REG_NONE)
 		mem->segment = p->segment;
 	else
-		mem->segment = mem->base == REG_RBP || mem->base == REG_RSP ? SEG_SS : SEG_DS;
+		mem->segment = mem->base == REG_RBP || mem->base == REG_RSP ? INSN_SS : INSN_DS;
 	insn->has_mem = true;
 }
 
@@ -362,13 +362,13 @@ static void decode_sizes(struct insn *insn, const struct prefixes *p, u32 flags)
 static void decode_string_operands(struct insn *insn, const struct prefixes *p, u32 flags)
 {
 	const struct insn_mem source = {
-		.segment = p->segment == REG_NONE ? (u8)SEG_DS : p->segment,
+		.segment = p->segment == REG_NONE ? (u8)INSN_DS : p->segment,
 		.base = REG_RSI,
 		.index = REG_NONE,
 		.scale = 1,
 	};
 	const struct insn_mem destination = {
-		.segment = SEG_ES,
+		.segment = INSN_ES,
 		.base = REG_RDI,
 		.index = REG_NONE,
 		.scale = 1,
@@ -485,7 +485,7 @@ enum decode_status decode(const u8 *bytes, unsigned count, enum decode_mode mode
 		insn->has_reg = true; /* and its number is 0 */
 	if (flags & MOFFS) {
 		insn->mem = (struct insn_mem){
-			.segment = p.segment == REG_NONE ? (u8)SEG_DS : p.segment,
+			.segment = p.segment == REG_NONE ? (u8)INSN_DS : p.segment,
 			.base = REG_NONE,
 			.index = REG_NONE,
 			.scale = 1,

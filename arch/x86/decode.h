@@ -119,8 +119,8 @@ enum insn_op {
 #define REG_NONE 0xff /* in base or index: none */
 #define REG_RIP	 0xfe /* in base: address of the next instruction */
 
-/* In the encoding's order, which is also that of the prefix bytes. */
-enum segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
+/* In the encoding's order, which is also that of enum segment in kernel/vcpu.h. */
+enum insn_segment { INSN_ES, INSN_CS, INSN_SS, INSN_DS, INSN_FS, INSN_GS };
 
 /* segment : base + index * scale + disp */
 struct insn_mem {

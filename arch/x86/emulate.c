@@ -42,7 +42,7 @@ u64 insn_linear(const struct insn *insn, const struct insn_mem *mem, const u64 g
 
 	if (insn->mode != DECODE_64)
 		return (u32)(segment_base + offset);
-	return mem->segment >= SEG_FS ? segment_base + offset : offset;
+	return mem->segment >= INSN_FS ? segment_base + offset : offset;
 }
 
 u64 insn_reg_read(const u64 gpr[16], struct insn_reg reg, unsigned size)

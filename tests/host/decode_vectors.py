@@ -30,7 +30,7 @@ NOP = b"\x90"
 ARITHMETIC = "add or adc sbb and sub xor cmp test".split()
 BITS = "bt bts btr btc".split()
 WITH_MEMORY = set(ARITHMETIC + BITS + "inc dec not neg xadd cmpxchg xchg mov movnti movzx movsx "
-                  "movsxd movs stos lods ins outs smsw lmsw invlpg".split())
+                  "movs stos lods ins outs smsw lmsw invlpg".split())
 ALONE = set("in out int int1 int3 into hlt pause cpuid rdmsr wrmsr rdtsc rdtscp rdpmc xsetbv invd "
             "wbinvd monitor mwait vmcall vmmcall vmgexit clts".split())
 STRING = set("movs stos lods ins outs".split())
@@ -57,7 +57,7 @@ def normalise(text, mode):
 
     Redundant prefixes go (rep stays on strings, lock stays); segments without effect in
     64-bit mode go; an absolute address is in brackets; the pseudo-registers eiz and riz
-    go; movabs and mov are one; operands that an instruction implies are not written."""
+    go; movabs, movnti and mov are one, as are movsxd and movsx; operands that an instruction implies are not written."""
     text = re.sub(r"\s*(#|<).*", "", text).strip()
     words = text.split()
     prefixes = []
@@ -70,6 +70,8 @@ def normalise(text, mode):
         name = "mov"
     if name == "wbnoinvd":
         name = "wbinvd"
+    if name == "movsxd":
+        name = "movsx"
     if name in ("monitor", "mwait"):
         operands = ""
     if name not in STRING:
@@ -137,7 +139,8 @@ def disassemble(image, mode):
     with tempfile.NamedTemporaryFile() as file:
         file.write(image)
         file.flush()
-        out = subprocess.run(["objdump", "-D", "-z", "-w", "-b", "binary", "-M", "intel", "-m",
+        out = subprocess.run(["objdump", "-D", "-z", "-w", "-b", "binary", "-M",
+                              "intel,intel64", "-m",
                               MACHINE[mode], file.name], check=True, capture_output=True,
                              text=True).stdout
     slots = {}
@@ -344,6 +347,13 @@ def encodings(mode, rng):
             soup, effective = prefixes(mode, rng)
             # the immediates' bytes are never prefixes of what follows: nothing follows
             rest = opcode + bytes([modrm]) + bytes(rng.randrange(256) for _ in range(9))
+            if opcode == b"\x0f\x09" or (opcode == b"\x0f\x01" and modrm == 0xd9):
+                # objdump takes 66 and F2 for part of the opcode here; processors ignore them
+                ignored = {0x66} | ({0xf2} if opcode[1] == 0x09 else set())
+                effective = bytes(p for p in effective if p not in ignored)
+            if opcode == b"\x63" and mode == 64 and effective and effective[-1] & 0xf8 == 0x48:
+                # REX.W makes 66 ineffective (SDM Vol 2, 2.2.1.2); objdump forgets it for MOVSXD
+                effective = bytes(p for p in effective if p != 0x66)
             yield soup + rest, effective + rest
 
 

@@ -94,7 +94,7 @@ static void append_memory(char *out, const struct insn *insn, const struct insn_
 	static const char *const segments[] = {"es", "cs", "ss", "ds", "fs", "gs"};
 	const unsigned address_size = insn->address_size;
 	const bool absolute = mem->base == REG_NONE && mem->index == REG_NONE;
-	unsigned usual = SEG_DS;
+	unsigned usual = INSN_DS;
 
 	switch (insn->op == INSN_INVLPG ? 0 : insn->mem_size) {
 	case 1:
@@ -113,8 +113,8 @@ static void append_memory(char *out, const struct insn *insn, const struct insn_
 	/* objdump writes the segment where a prefix or the operand names it; in 64-bit
 	 * mode the vectors have FS and GS only */
 	if (mem->base == REG_RBP || mem->base == REG_RSP)
-		usual = SEG_SS;
-	if (insn->mode == DECODE_64 ? mem->segment >= SEG_FS
+		usual = INSN_SS;
+	if (insn->mode == DECODE_64 ? mem->segment >= INSN_FS
 				    : mem->segment != usual || absolute || is_string(insn))
 		append(out, "%s:", segments[mem->segment]);
 	append(out, "[");
@@ -214,8 +214,6 @@ static void format(char out[128], const struct insn *insn)
 	if (is_string(insn) && insn->rep)
 		append(out, insn->rep == 0xf3 ? "rep " : "repnz ");
 	append(out, "%s", op_names[insn->op]);
-	if (insn->op == INSN_MOVSX && insn->mem_size == 4)
-		append(out, "d");
 	if (insn->has_mem || insn->has_rm || insn->has_reg || insn->has_imm) {
 		append(out, " ");
 		append_operands(out, insn);
