@@ -51,11 +51,6 @@ mb2_header:
 	.long 12
 	.long 2
 
-	.balign 8			/* framebuffer, optional, no preference */
-	.word 5, 1
-	.long 20
-	.long 0, 0, 32
-
 	.balign 8			/* modules on page boundaries */
 	.word 6, 0
 	.long 8
