@@ -39,7 +39,7 @@ help:
 
 #: make build      Septum and its guests, into build/
 .PHONY: build
-build: $B/septum.elf
+build: $B/septum.elf guests
 
 # Two links: the first tells where the functions are, the second embeds that table, in
 # read-only data, behind the text, so that no function moves.
@@ -51,16 +51,19 @@ $B/septum.lds: arch/x86/septum.lds arch/x86/layout.h Makefile
 LINK = $(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none -T $B/septum.lds -Map $@.map
 GCOV_LIB = $(if $(COVERAGE),$(shell $(CC) -print-file-name=libgcov.a))
 
-$B/septum.first.elf: $(OBJECTS) $B/septum.lds
+include guests/guests.mk
+
+# The embedded manager is data of Septum's.
+$B/septum.first.elf: $(OBJECTS) $B/manager_image.o $B/septum.lds
 	@printf '.section .symbols, "a"\n.globl symbol_count, symbol_table, symbol_names\nsymbol_count: .long 0\nsymbol_table:\nsymbol_names:\n.section .note.GNU-stack,"",@progbits\n' > $B/symbols.none.S
 	$Q$(CC) -c $B/symbols.none.S -o $B/symbols.none.o
-	$Q$(LINK) $(OBJECTS) $B/symbols.none.o $(GCOV_LIB) -o $@
+	$Q$(LINK) $(OBJECTS) $B/manager_image.o $B/symbols.none.o $(GCOV_LIB) -o $@
 
 $B/septum.elf: $B/septum.first.elf tools/mksymbols
 	$Q$(PYTHON) tools/mksymbols $< $B/symbols.S
 	$Q$(CC) -c $B/symbols.S -o $B/symbols.o
 	$(call say,LINK,$@)
-	$Q$(LINK) $(OBJECTS) $B/symbols.o $(GCOV_LIB) -o $@.new
+	$Q$(LINK) $(OBJECTS) $B/manager_image.o $B/symbols.o $(GCOV_LIB) -o $@.new
 	$Q$(PYTHON) tools/mksymbols --check $@.new $<
 	@mv $@.new $@
 

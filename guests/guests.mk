@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The root payloads (embedded manager, test manager) and the small guests. Included by the Makefile.
+#
+#   $B/manager.elf   static-PIE ELF64, embedded into Septum by $B/manager_image.o
+#   $B/testman.elf   the same kind, to be given to Septum as a module `root ...`
+#   $B/demo.elf      multiboot ELF32 guests
+#   $B/small.elf
+#   $B/flat32.bin    a flat 32-bit guest
+
+GUEST_WARNINGS := -Wall -Wextra -Werror -Wconversion -Wmissing-prototypes
+GUEST_COMMON := -std=gnu11 -O2 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+	-fno-strict-aliasing -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fcf-protection=none \
+	-fno-common -fno-tree-loop-distribute-patterns $(GUEST_WARNINGS)
+# A root payload runs wherever Septum puts it, a guest at 1 MiB.
+ROOT_CFLAGS := $(GUEST_COMMON) -fpie -fvisibility=hidden
+GUEST_CFLAGS := $(GUEST_COMMON) -fno-pic -fno-pie
+GUEST_CPPFLAGS := -I. -Iinclude -MMD -MP
+
+GB := $B/guests
+GUEST_LIB := $(wildcard guests/lib/*.c guests/lib/*.S)
+ROOT_LIB := $(GUEST_LIB) $(wildcard guests/root/*.c guests/root/*.S)
+MANAGER_SOURCES := $(ROOT_LIB) $(wildcard guests/manager/*.c guests/manager/*.S)
+TESTMAN_SOURCES := $(ROOT_LIB) $(wildcard guests/testman/*.c guests/testman/*.S guests/hostile/*.c)
+SMALL_RUNTIME := $(GUEST_LIB) guests/small/start.S guests/small/guest.c
+DEMO_SOURCES := $(SMALL_RUNTIME) $(wildcard guests/demo/*.c)
+SMALL_SOURCES := $(GUEST_LIB) $(wildcard guests/small/*.c guests/small/*.S)
+
+root_objects = $(1:%=$(GB)/root/%.o)
+guest_objects = $(1:%=$(GB)/guest/%.o)
+
+.PHONY: guests
+guests: $B/manager.elf $B/demo.elf $B/flat32.bin
+
+$(GB)/root/%.c.o: %.c guests/guests.mk
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$Q$(CC) $(GUEST_CPPFLAGS) $(ROOT_CFLAGS) -c $< -o $@
+
+$(GB)/root/%.S.o: %.S guests/guests.mk
+	@mkdir -p $(@D)
+	$Q$(CC) $(GUEST_CPPFLAGS) -DDEMO_FILE='"$B/demo.elf"' -DSMALL_FILE='"$B/small.elf"' \
+		-DFLAT_FILE='"$B/flat32.bin"' -g -fpie -c $< -o $@
+
+$(GB)/guest/%.c.o: %.c guests/guests.mk
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$Q$(CC) $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -c $< -o $@
+
+$(GB)/guest/%.S.o: %.S guests/guests.mk
+	@mkdir -p $(@D)
+	$Q$(CC) $(GUEST_CPPFLAGS) -g -fno-pic -c $< -o $@
+
+# Only R_X86_64_RELATIVE relocations may be left: Septum applies no others.
+ROOT_LINK = $(LD) -pie --no-dynamic-linker -nostdlib -z max-page-size=4096 -z norelro -z noexecstack \
+	--build-id=none -e root_entry
+define root_link
+	$(call say,LINK,$@)
+	$Q$(ROOT_LINK) $(filter %.o,$^) -o $@.debug
+	$Q! readelf -rW $@.debug | grep R_X86_64 | grep -v R_X86_64_RELATIVE
+	$Qobjcopy --strip-debug $@.debug $@
+endef
+
+$B/manager.elf: $(call root_objects,$(MANAGER_SOURCES))
+	$(root_link)
+
+$B/testman.elf: $(call root_objects,$(TESTMAN_SOURCES))
+	$(root_link)
+
+$(GB)/root/guests/manager/images.S.o: $B/demo.elf
+$(GB)/root/guests/testman/images.S.o: $B/small.elf $B/flat32.bin
+
+# Multiboot loaders want ELF32; the code is 64-bit all the same.
+GUEST_LINK = $(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments \
+	-T guests/small/guest.lds
+define guest_link
+	$(call say,LINK,$@)
+	$Q$(GUEST_LINK) $(filter %.o,$^) -o $@.64
+	$Qobjcopy -O elf32-i386 --strip-debug $@.64 $@
+endef
+
+$B/demo.elf: $(call guest_objects,$(DEMO_SOURCES)) guests/small/guest.lds
+	$(guest_link)
+
+$B/small.elf: $(call guest_objects,$(SMALL_SOURCES)) guests/small/guest.lds
+	$(guest_link)
+
+$B/flat32.bin: guests/flat/flat32.S
+	@mkdir -p $(@D)
+	$Q$(CC) -m32 -c $< -o $(GB)/flat32.o
+	$Q$(LD) -m elf_i386 -Ttext 0x100000 --oformat binary $(GB)/flat32.o -o $@
+
+# manager_image .. manager_image_end, for Septum's read-only data.
+$B/manager_image.o: $B/manager.elf
+	@printf '.section .rodata\n.globl manager_image, manager_image_end\n.balign 16\nmanager_image: .incbin "%s"\nmanager_image_end:\n.section .note.GNU-stack,"",@progbits\n' $< > $B/manager_image.S
+	$Q$(CC) -c $B/manager_image.S -o $@
+
+-include $(patsubst %.o,%.d,$(call root_objects,$(MANAGER_SOURCES) $(TESTMAN_SOURCES)) \
+	$(call guest_objects,$(DEMO_SOURCES) $(SMALL_SOURCES)))

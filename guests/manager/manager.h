@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The embedded manager: runs guests, serves their events, holds the policy, reports.
+ *
+ * main.c creates the guests and ends with the report; loop.c runs them and hands each event to
+ * policy.c (conversions) or devices.c (ports, device memory, MSRs; serial.c is the console).
+ */
+#ifndef GUESTS_MANAGER_MANAGER_H
+#define GUESTS_MANAGER_MANAGER_H
+
+#include "guests/root/build.h"
+#include "guests/root/vm.h"
+
+#define GUESTS_MAX 8u
+
+enum policy { POLICY_CONVERT, POLICY_DENY, POLICY_ASK };
+
+enum end {
+	END_NONE,     /* it runs */
+	END_EXIT,     /* it ended itself, with a code */
+	END_SHUTDOWN, /* triple fault */
+	END_FAILED,   /* Septum could not go on with it */
+	END_HALTED,   /* all its vCPUs halt, and no interrupt will come */
+	END_STARVED,  /* its pool is empty and there is no more memory */
+	END_RING,     /* Septum no longer trusts its ring */
+};
+
+struct uart {
+	u8 ier, lcr, mcr, scratch, dll, dlm;
+	char line[160];
+	unsigned length;
+};
+
+struct guest {
+	struct vm vm;
+	struct build build;
+	struct image image;
+	enum policy policy;
+	enum end end;
+	u64 code;   /* END_EXIT: the guest's; END_FAILED: enum septum_failure */
+	u64 detail; /* END_FAILED: what else Septum said */
+	bool own_pool;
+	struct uart uart;
+	unsigned shutdown_matched;
+	u64 counters[SEPTUM_COUNTER_END]; /* as they were at the end */
+	u64 halted;			  /* bit n: vCPU n */
+	u64 ended_vcpus;
+};
+
+extern struct guest guests[GUESTS_MAX];
+extern unsigned guest_count;
+
+/* options.c: makes guests[] out of the boot modules, or one with the demonstration. NULL, or a
+ * sentence. */
+const char *guests_choose(void);
+bool policy_parse(const char *text, enum policy *policy);
+extern const char *const policy_names[];
+
+/* loop.c: runs all guests to their end. */
+void guests_run(void);
+/* Answers an event. */
+void answer(struct guest *g, const struct septum_event *event, enum septum_verdict verdict,
+	    u64 value);
+
+/* policy.c: MEMORY_FAULT and EXPLICIT. */
+void policy_serve(struct guest *g, const struct septum_event *event);
+
+/* devices.c: IO, MMIO, MSR. */
+void devices_serve(struct guest *g, const struct septum_event *event);
+/* The guest ends: its vCPUs run no more. */
+void guest_end(struct guest *g, enum end end, u64 code);
+
+/* serial.c: a 16550 whose output goes to the console line by line, with the VM's name before it. */
+u8 serial_in(struct guest *g, u16 offset);
+void serial_out(struct guest *g, u16 offset, u8 value);
+void serial_flush(struct guest *g);
+
+/* report.c: takes the counters of a guest before it is destroyed; prints the table. Returns the
+ * machine's exit: 0 when every guest ended well, nothing leaked and the audit is clean. */
+void report_collect(struct guest *g);
+int report(u64 leaked);
+
+#endif
