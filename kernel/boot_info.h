@@ -10,6 +10,17 @@
 #define BOOT_CMDLINE_MAX     1024
 #define BOOT_MODULE_TEXT_MAX 512
 
+/* What a range of physical memory is for, numbered as in the firmware's own map; where the map
+ * contradicts itself, a range is never RAM. */
+enum boot_memory {
+	BOOT_RAM = 1,
+	BOOT_RESERVED, /* and whatever has no number below */
+	BOOT_ACPI,     /* tables; RAM again for an operating system that has read them */
+	BOOT_NVS,
+	BOOT_DEFECTIVE,
+	BOOT_MEMORY_KINDS
+};
+
 struct boot_module {
 	hpa_t start;			    /* page-aligned */
 	u64 size;			    /* in bytes, > 0 */
@@ -28,16 +39,16 @@ struct boot_info {
 	char cmdline[BOOT_CMDLINE_MAX];
 	unsigned module_count;
 	struct boot_module modules[BOOT_MODULE_MAX];
-	/* Usable RAM, in whole pages; it includes what `reserved` lists. */
-	struct range_set ram;
-	/* What the firmware reports as anything else than usable RAM. */
-	struct range_set not_ram;
+	/* Physical memory by what it is for, in whole pages: an index is an enum boot_memory. RAM
+	 * includes what `reserved` and `modules` name. */
+	struct range_set memory[BOOT_MEMORY_KINDS];
 	/* Parts of RAM that are not the root's to have: Septum's image, its boot-time heap
 	 * (once own_seal() has run). Modules are separate: `modules`. */
 	struct range_set reserved;
 	hpa_t image;
 	u64 image_size;
 	u8 rsdp[36]; /* the loader's copy of the ACPI RSDP; all zero: none given */
+	hpa_t efi_system_table; /* 0: not started from 64-bit UEFI, or the loader does not tell */
 	struct boot_framebuffer framebuffer;
 };
 

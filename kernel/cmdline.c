@@ -51,6 +51,33 @@ static bool parse_word(char *word)
 	return true;
 }
 
+static bool is_end(const char *word, size_t length)
+{
+	return length == 0 || (length == 2 && word[0] == '-' && word[1] == '-');
+}
+
+static const char *next_word(const char *text, size_t *length)
+{
+	const char *end;
+
+	while (*text == ' ')
+		text++;
+	for (end = text; *end != '\0' && *end != ' '; end++)
+		;
+	*length = (size_t)(end - text);
+	return text;
+}
+
+const char *cmdline_rest(const char *text)
+{
+	size_t length;
+
+	for (text = next_word(text, &length); !is_end(text, length);
+	     text = next_word(text + length, &length))
+		;
+	return next_word(text + length, &length);
+}
+
 bool cmdline_parse(const char *text)
 {
 	char word[WORD_MAX];
@@ -58,13 +85,9 @@ bool cmdline_parse(const char *text)
 	for (;;) {
 		size_t length;
 
-		while (*text == ' ')
-			text++;
-		if (*text == '\0')
+		text = next_word(text, &length);
+		if (is_end(text, length))
 			return true;
-		length = 0;
-		while (text[length] != '\0' && text[length] != ' ')
-			length++;
 		if (length >= sizeof(word)) {
 			printk(LOG_ERROR, "A boot option is longer than %d characters: \"%.40s...\".",
 			       WORD_MAX - 1, text);

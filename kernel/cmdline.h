@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Boot options: words `name` or `name=value`, separated by spaces.
+/* Boot options: words `name` or `name=value`, separated by spaces. What follows the word `--` is
+ * for the root partition and not looked at.
  *
  * Whoever has an option declares it next to the variable it sets:
  *
@@ -27,6 +28,9 @@ struct cmdline_option {
 /* Parse `text`, calling each option's parser in order. Returns true, or prints one sentence that
  * names the first bad option and what it accepts, and returns false. */
 bool cmdline_parse(const char *text);
+
+/* What follows `--` in `text`, or "". */
+const char *cmdline_rest(const char *text);
 
 /* Values. All refuse trailing characters. Sizes take K, M or G; the result fits 64 bits. */
 bool cmdline_number(const char *value, u64 *result);

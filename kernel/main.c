@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Start-up, in order. */
+#include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
 #include "arch/x86/machine.h"
@@ -18,7 +19,7 @@ static struct cpu boot_cpu;
 
 static void print_memory_map(void)
 {
-	const struct range_set *ram = &boot_info.ram;
+	const struct range_set *ram = &boot_info.memory[BOOT_RAM];
 
 	for (unsigned i = 0; i < ram->count; i++)
 		printk(LOG_DEBUG, "memory: RAM %012lx-%012lx", ram->ranges[i].start,
@@ -46,6 +47,7 @@ static void check_processor(void)
 /* The rest of start-up, on the guarded stack. */
 static _Noreturn void start(void)
 {
+	acpi_start();
 	objects_start();
 	own_seal();
 	printk(LOG_INFO, "Septum is up.");

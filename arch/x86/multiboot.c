@@ -8,7 +8,6 @@
 #define MAPPED_END 0x100000000ul /* boot.S maps the first 4 GiB */
 #define MB2_MAX	   0x100000	 /* a larger information is not believed */
 #define TEXT_MAX   4096
-#define RAM_TYPE   1
 
 struct boot_info boot_info;
 
@@ -50,6 +49,7 @@ enum {
 	MB2_MODULE = 3,
 	MB2_MMAP = 6,
 	MB2_FRAMEBUFFER = 8,
+	MB2_EFI64 = 12,
 	MB2_RSDP_OLD = 14,
 	MB2_RSDP_NEW = 15
 };
@@ -99,10 +99,12 @@ static bool add_memory(u64 base, u64 length, u32 type)
 
 	if (length == 0 || end < base)
 		return true; /* says nothing that could be used */
-	if (type == RAM_TYPE)
-		return range_set_add(&boot_info.ram, ALIGN_UP(base, PAGE_SIZE),
+	if (type == BOOT_RAM)
+		return range_set_add(&boot_info.memory[BOOT_RAM], ALIGN_UP(base, PAGE_SIZE),
 				     ALIGN_DOWN(end, PAGE_SIZE));
-	return range_set_add(&boot_info.not_ram, ALIGN_DOWN(base, PAGE_SIZE),
+	if (type == 0 || type >= BOOT_MEMORY_KINDS)
+		type = BOOT_RESERVED;
+	return range_set_add(&boot_info.memory[type], ALIGN_DOWN(base, PAGE_SIZE),
 			     ALIGN_UP(end, PAGE_SIZE));
 }
 
@@ -233,6 +235,8 @@ static const char *read_mb2(u64 address)
 		} else if (tag->type == MB2_FRAMEBUFFER &&
 			   tag->size >= sizeof(struct mb2_framebuffer)) {
 			read_mb2_framebuffer((const void *)tag);
+		} else if (tag->type == MB2_EFI64 && tag->size >= sizeof(*tag) + sizeof(u64)) {
+			memcpy(&boot_info.efi_system_table.n, body + sizeof(*tag), sizeof(u64));
 		} else if (tag->type == MB2_RSDP_NEW || tag->type == MB2_RSDP_OLD) {
 			/* The new one has the 64-bit address; it wins whichever comes first. */
 			if (tag->type == MB2_RSDP_NEW || boot_info.rsdp[0] == 0)
@@ -262,18 +266,21 @@ const char *multiboot_read(u32 magic, u64 address, u64 image, u64 image_size)
 	if (problem != NULL)
 		return problem;
 
-	/* Where the map contradicts itself, it is not RAM. */
-	for (unsigned i = 0; i < boot_info.not_ram.count; i++)
-		if (!range_set_remove(&boot_info.ram, boot_info.not_ram.ranges[i].start,
-				      boot_info.not_ram.ranges[i].end))
-			return "the memory map has more than 256 separate ranges";
+	for (unsigned kind = BOOT_RESERVED; kind < BOOT_MEMORY_KINDS; kind++) {
+		const struct range_set *other = &boot_info.memory[kind];
+
+		for (unsigned i = 0; i < other->count; i++)
+			if (!range_set_remove(&boot_info.memory[BOOT_RAM], other->ranges[i].start,
+					      other->ranges[i].end))
+				return "the memory map has more than 256 separate ranges";
+	}
 	range_set_add(&boot_info.reserved, image, image + image_size);
-	if (!range_set_contains(&boot_info.ram, image, image + image_size))
+	if (!range_set_contains(&boot_info.memory[BOOT_RAM], image, image + image_size))
 		return "the memory map does not cover the place where Septum itself was loaded";
 	for (unsigned i = 0; i < boot_info.module_count; i++) {
 		const struct boot_module *m = &boot_info.modules[i];
 
-		if (!range_set_contains(&boot_info.ram, m->start.n, m->start.n + m->size))
+		if (!range_set_contains(&boot_info.memory[BOOT_RAM], m->start.n, m->start.n + m->size))
 			return "a module lies outside of the memory map";
 		if (m->start.n < image + image_size && m->start.n + m->size > image)
 			return "a module overlaps Septum's own image";

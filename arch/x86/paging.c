@@ -123,9 +123,12 @@ void physical_read(hpa_t from, void *to, size_t size)
 	while (size != 0) {
 		size_t offset = from.n % PAGE_SIZE;
 		size_t part = MIN(size, PAGE_SIZE - offset);
-		const u8 *in = window_map(WINDOW_FIRMWARE, hpa_to_pfn(from));
 
-		memcpy(out, in + offset, part);
+		if (from.n >> cpu_features.physical_bits == 0)
+			memcpy(out,
+			       (u8 *)window_map(WINDOW_FIRMWARE, hpa_to_pfn(from)) + offset, part);
+		else
+			memset(out, 0, part);
 		out += part;
 		from.n += part;
 		size -= part;
@@ -134,7 +137,7 @@ void physical_read(hpa_t from, void *to, size_t size)
 
 void own_start(void)
 {
-	struct range_set *free = &boot_info.ram;
+	const struct range_set *free = &boot_info.memory[BOOT_RAM];
 	u64 best = 0;
 
 	/* The largest stretch of RAM that holds neither the image nor a module. */

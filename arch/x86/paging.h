@@ -47,7 +47,8 @@ void *device_map(hpa_t start, u64 pages);
 /* Prepare the OBJECT area. Boot only. */
 void objects_start(void);
 
-/* Copy from physical memory through WINDOW_FIRMWARE. The range must exist. */
+/* Copy from physical memory through WINDOW_FIRMWARE. What lies beyond the processor's physical
+ * address width reads as zero. */
 void physical_read(hpa_t from, void *to, size_t size);
 
 #endif

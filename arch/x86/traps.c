@@ -112,6 +112,11 @@ static void dump(const struct trap_frame *f)
 	       read_cr3(), read_cr4());
 }
 
+bool nmi_take(void)
+{
+	return __atomic_exchange_n(&this_cpu()->nmi_seen, false, __ATOMIC_RELAXED);
+}
+
 void trap_handle(struct trap_frame *f)
 {
 	if (f->vector == VECTOR_NMI) {

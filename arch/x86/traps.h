@@ -21,6 +21,10 @@ void traps_use_ist(void);
 /* Load the IDT on this processor. */
 void traps_load(void);
 
+/* True once for one or more NMIs that came to this processor while Septum itself ran: they are the
+ * root's, to be given to it at its next entry. */
+bool nmi_take(void);
+
 /* Called by the assembly. */
 void trap_handle(struct trap_frame *frame);
 
