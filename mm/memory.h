@@ -47,7 +47,8 @@ struct memory {
 	struct tlb tlb;
 	struct slot slots[SEPTUM_MAX_SLOTS];
 	u64 slot_stamp;	 /* vm stamp of the last slot change */
-	u64 frames_held; /* pool frames: content + tables (vCPUs are counted by the VM) */
+	u64 content;	 /* pool frames with private content; all it holds: memory_frames() */
+	u32 slot_recent; /* where the last look-up ended */
 };
 
 /* One access as a nested fault or a software walk sees it. */
@@ -75,15 +76,17 @@ struct fault {
 	u64 needed;
 };
 
-/* `shared_bit` 0 or a bit number. `gpa_bits`: width of the nested walk or the processor, whichever
- * is less; with a SHARED bit the guest's own addresses end below it. Takes the nested root (and
- * what else it needs) from the pool: E_POOL_EMPTY. */
+/* `shared_bit` 0 or a bit number below `gpa_bits`, else E_ARG. `gpa_bits`: width of the nested walk
+ * or the processor, whichever is less (at most 48); with a SHARED bit the guest's own addresses end
+ * below it. Takes the nested root from the pool, which it binds: E_POOL_EMPTY. What the processor
+ * needs is mem->nested.root and mem->tlb. */
 enum status memory_init(struct memory *mem, u16 owner, struct pool *pool,
 			const struct nested_format *format, unsigned shared_bit, unsigned gpa_bits,
 			bool plain, bool discard);
 
 /* Frees everything: private frames and tables to the pool, in-place frames to the root, all zeroed;
- * slots unpinned. The caller has stopped the vCPUs. E_AGAIN: call again. */
+ * slots unpinned, the pool unbound. The caller has stopped the vCPUs, and gives back pool frames of
+ * its own before the pool may be destroyed. E_AGAIN: call again. */
 enum status memory_destroy(struct memory *mem);
 
 /* See SEPTUM_CALL_SLOT_ADD, _SLOT_REMOVE, _ATTR_SET, _ATTR_GET, _MEM_LOAD, _MEM_DISCARD, _PREFAULT
@@ -145,6 +148,9 @@ struct memory_counts {
 };
 void memory_count(struct memory *mem, struct memory_counts *counts);
 
+/* The pool frames it holds: content and tables. */
+u64 memory_frames(const struct memory *mem);
+
 /* True: an interrupt waits that Septum must let through; range operations return E_AGAIN at the
  * next block boundary, having done at least one block. Given by kernel/, false in most host tests.
  */
@@ -160,13 +166,15 @@ struct memory_region {
 	bool ram;
 };
 
-/* Builds the descriptors (own_alloc), gives all RAM to the root except what `frame_claim_septum`
- * has been told, and makes the root's nested table, empty: it fills on demand.
- * `cacheable(first, count)` tells the root's memory type of a range that is not RAM. */
+/* Builds the descriptors (own_alloc), gives all RAM to the root (the caller then claims Septum's
+ * own with memory_claim() and calls own_alloc() no more), and makes the root's nested table, empty:
+ * it fills on demand. memtype_of() of mm/root.h tells the root's memory type of what is not RAM. */
 void memory_setup(const struct memory_region *regions, unsigned count, unsigned phys_bits,
 		  const struct nested_format *format);
 
-/* Makes Septum's frames and hidden ranges unreachable for everybody else; at start-up. */
+/* Makes Septum's frames and hidden ranges (in pages, rounded outwards; RAM or not) unreachable for
+ * everybody else; at start-up, after memory_setup() and before the first pin. Panics when there are
+ * too many hidden ranges outside of RAM. */
 void memory_claim(hpa_t base, u64 size);
 
 struct nested *root_nested(void);

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mm/attr.h"
+
+#include "mm/window.h"
+
+#define ENTRIES	   512ul
+#define LEVELS_MAX 4u /* 36 bits of gfn */
+
+static u64 word(u64 stamp, unsigned bits)
+{
+	return stamp << ATTR_STAMP_SHIFT | bits;
+}
+
+static bool is_table(u64 entry)
+{
+	return entry & ATTR_TABLE;
+}
+
+/* Pages that an entry `level` tables above the pages speaks for. */
+static u64 span(unsigned level)
+{
+	return 1ul << (9 * level);
+}
+
+/* The table behind an entry of `level`, whose own entries are of level - 1. */
+static u64 *table_of(u64 entry, unsigned level)
+{
+	return window_map((enum window_slot)(WINDOW_ATTR0 + level - 1), pfn(entry & ATTR_FRAME));
+}
+
+static u64 counts(u64 privates, u64 fulls)
+{
+	return privates << ATTR_PRIVATE_SHIFT | fulls << ATTR_FULL_SHIFT;
+}
+
+static bool is_full(u64 w)
+{
+	return (w & ATTR_PERMISSIONS) == ATTR_PERMISSIONS;
+}
+
+void attr_init(struct attr *attr, struct pool *pool, u16 owner, unsigned gfn_bits)
+{
+	*attr = (struct attr){
+		.root = word(0, ATTR_PERMISSIONS),
+		.pool = pool,
+		.owner = owner,
+		.levels = (u8)((gfn_bits + 8) / 9),
+	};
+	ASSERT(attr->levels <= LEVELS_MAX);
+}
+
+/* The word that speaks for `page`, and its level; *table: the table it is in, when level 0. */
+static u64 find(const struct attr *attr, u64 page, unsigned *level, const u64 **table)
+{
+	unsigned l = attr->levels;
+	u64 entry = attr->root;
+
+	while (is_table(entry)) {
+		*table = table_of(entry, l);
+		l--;
+		entry = (*table)[page >> (9 * l) & (ENTRIES - 1)];
+	}
+	*level = l;
+	return entry;
+}
+
+u64 attr_word(const struct attr *attr, gfn_t page)
+{
+	const u64 *table;
+	unsigned level;
+
+	return find(attr, page.n, &level, &table);
+}
+
+u64 attr_run(const struct attr *attr, gfn_t page, gfn_t end, unsigned *bits)
+{
+	const u64 *table = NULL;
+	u64 at = page.n, w;
+	unsigned level;
+
+	*bits = find(attr, at, &level, &table) & ATTR_ALL;
+	while (at < end.n) {
+		w = find(attr, at, &level, &table);
+		if ((w & ATTR_ALL) != *bits)
+			break;
+		at = ALIGN_DOWN(at, span(level)) + span(level);
+		if (level != 0)
+			continue;
+		while (at < end.n && at % ENTRIES != 0 && (table[at % ENTRIES] & ATTR_ALL) == *bits)
+			at++;
+		if (at % ENTRIES != 0)
+			break;
+	}
+	return MIN(at, end.n) - page.n;
+}
+
+static bool entry_uniform(u64 entry, unsigned bits)
+{
+	u64 privates = bits & SEPTUM_ATTR_PRIVATE ? ENTRIES : 0;
+
+	if (!is_table(entry))
+		return (entry & ATTR_ALL) == bits;
+	return is_full(bits) && (entry & ~(ATTR_TABLE | ATTR_FRAME)) == counts(privates, ENTRIES);
+}
+
+bool attr_uniform(const struct attr *attr, gfn_t page, unsigned level, unsigned bits)
+{
+	unsigned l = attr->levels;
+	u64 entry = attr->root;
+	const u64 *table;
+
+	while (is_table(entry) && l > level) {
+		table = table_of(entry, l);
+		l--;
+		entry = table[page.n >> (9 * l) & (ENTRIES - 1)];
+	}
+	if (l <= 1 || !is_table(entry))
+		return entry_uniform(entry, bits);
+	if (l > 2)
+		return false;
+	table = table_of(entry, l);
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		if (!entry_uniform(table[i], bits))
+			return false;
+	}
+	return true;
+}
+
+u64 attr_stamp_range(const struct attr *attr, gfn_t first, u64 count)
+{
+	u64 at = first.n, end = first.n + count, newest = 0;
+	const u64 *table = NULL;
+	unsigned level;
+
+	while (at < end) {
+		u64 w = find(attr, at, &level, &table);
+
+		newest = MAX(newest, w >> ATTR_STAMP_SHIFT);
+		at = ALIGN_DOWN(at, span(level)) + span(level);
+		if (level != 0)
+			continue;
+		for (; at < end && at % ENTRIES != 0; at++)
+			newest = MAX(newest, table[at % ENTRIES] >> ATTR_STAMP_SHIFT);
+	}
+	return newest;
+}
+
+bool attr_differs(const struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned value)
+{
+	u64 at = first.n, end = first.n + count;
+	unsigned bits;
+
+	while (at < end) {
+		at += attr_run(attr, gfn(at), gfn(end), &bits);
+		if ((bits & mask) != value)
+			return true;
+	}
+	return false;
+}
+
+u64 attr_tables_for(const struct attr *attr, gfn_t first, u64 count)
+{
+	u64 edges[2] = {first.n, first.n + count}, needed = 0;
+	unsigned have[2]; /* tables exist on the way to the edge from this level up */
+	const u64 *table;
+
+	for (unsigned i = 0; i < 2; i++) {
+		have[i] = 0;
+		if (edges[i] % span(attr->levels) != 0)
+			find(attr, edges[i], &have[i], &table);
+	}
+	for (unsigned level = 0; level < attr->levels; level++) {
+		/* A table of `level` has to be there when an edge lies inside of it. */
+		bool inside0 = edges[0] % span(level + 1) != 0;
+		bool inside1 = edges[1] % span(level + 1) != 0;
+		bool same = edges[0] / span(level + 1) == edges[1] / span(level + 1);
+
+		if (inside0 && level < have[0])
+			needed++;
+		if (inside1 && level < have[1] && !(inside0 && same))
+			needed++;
+	}
+	/* An early end puts the second edge elsewhere: on a multiple of 512. */
+	return needed + (count > ENTRIES ? attr->levels - 1u : 0);
+}
+
+/* Puts a table that says the same in place of a word of `level`. */
+static void split(struct attr *attr, u64 *entry, unsigned level, struct reserve *reserve)
+{
+	pfn_t p = reserve_take(reserve, attr->owner);
+	u64 *table = window_map(WINDOW_ATTR_NEW, p), w = *entry;
+
+	for (unsigned i = 0; i < ENTRIES; i++)
+		table[i] = w;
+	attr->tables++;
+	*entry = ATTR_TABLE | p.n;
+	if (level == 1)
+		*entry |= counts(w & SEPTUM_ATTR_PRIVATE ? ENTRIES : 0, is_full(w) ? ENTRIES : 0);
+}
+
+static void fold(struct attr *attr, u64 *entry, u64 w)
+{
+	pfn_t p = pfn(*entry & ATTR_FRAME);
+
+	*entry = w;
+	attr->tables--;
+	pool_give(attr->pool, p);
+}
+
+/* An attr_set() in progress. */
+struct change {
+	struct attr *attr;
+	struct reserve *reserve;
+	u64 first, end;
+	u64 stamp;
+	unsigned mask, value;
+	u64 changed;
+};
+
+static void count_private(struct change *c, u64 before, u64 after, u64 pages)
+{
+	c->changed += pages;
+	if ((after & ~before) & SEPTUM_ATTR_PRIVATE)
+		c->attr->private_pages += pages;
+	else if ((before & ~after) & SEPTUM_ATTR_PRIVATE)
+		c->attr->private_pages -= pages;
+}
+
+static u64 new_word(const struct change *c, u64 w)
+{
+	return word(c->stamp, (unsigned)(w & ATTR_ALL & ~c->mask) | c->value);
+}
+
+/* The part [at, end) of the range that lies in the table of pages behind `entry`. */
+static void set_pages(struct change *c, u64 *entry, u64 at, u64 end)
+{
+	u64 *table = table_of(*entry, 1);
+	u64 privates = *entry >> ATTR_PRIVATE_SHIFT & ATTR_COUNT_MASK;
+	u64 fulls = *entry >> ATTR_FULL_SHIFT & ATTR_COUNT_MASK;
+	u64 before = c->changed;
+	const u64 frame = *entry & (ATTR_TABLE | ATTR_FRAME);
+
+	for (u64 i = at % ENTRIES; i < at % ENTRIES + (end - at); i++) {
+		u64 old = table[i], w;
+
+		if ((old & c->mask) == c->value)
+			continue;
+		w = new_word(c, old);
+		table[i] = w;
+		privates += (w / SEPTUM_ATTR_PRIVATE & 1) - (old / SEPTUM_ATTR_PRIVATE & 1);
+		fulls += (u64)is_full(w) - (u64)is_full(old);
+		count_private(c, old, w, 1);
+	}
+	*entry = frame | counts(privates, fulls);
+	/* All of them changed, and to the same: one stamp speaks for all again. */
+	if (c->changed - before == ENTRIES && (privates == 0 || privates == ENTRIES)) {
+		for (unsigned i = 1; i < ENTRIES; i++) {
+			if (table[i] != table[0])
+				return;
+		}
+		fold(c->attr, entry, table[0]);
+	}
+}
+
+/* Sets what one entry can: returns where to go on. */
+static u64 set_step(struct change *c, u64 at)
+{
+	unsigned level = c->attr->levels;
+	u64 *entry = &c->attr->root;
+
+	for (;;) {
+		u64 whole = span(level), next = ALIGN_DOWN(at, whole) + whole;
+
+		if (!is_table(*entry)) {
+			if ((*entry & c->mask) == c->value)
+				return MIN(next, c->end);
+			if (at % whole == 0 && next <= c->end) {
+				u64 w = new_word(c, *entry);
+
+				count_private(c, *entry, w, whole);
+				*entry = w;
+				return next;
+			}
+			split(c->attr, entry, level, c->reserve);
+		}
+		if (level == 1) {
+			next = MIN(next, c->end);
+			set_pages(c, entry, at, next);
+			return next;
+		}
+		entry = &table_of(*entry, level)[at >> (9 * (level - 1)) & (ENTRIES - 1)];
+		level--;
+	}
+}
+
+/* Folds the tables that end at `at`, lie in the range and have become uniform; lowest first. */
+static void fold_up(struct change *c, u64 at)
+{
+	for (unsigned level = 2; level <= c->attr->levels; level++) {
+		unsigned l = c->attr->levels;
+		u64 *entry = &c->attr->root;
+		const u64 *table;
+
+		if (at % span(level) != 0 || at - c->first < span(level))
+			return;
+		while (is_table(*entry) && l > level) {
+			l--;
+			entry = &table_of(*entry, l + 1)[(at - 1) >> (9 * l) & (ENTRIES - 1)];
+		}
+		if (!is_table(*entry))
+			continue;
+		table = table_of(*entry, level);
+		for (unsigned i = 0; i < ENTRIES; i++) {
+			if (is_table(table[i]) || table[i] != table[0])
+				return;
+		}
+		fold(c->attr, entry, table[0]);
+	}
+}
+
+u64 attr_set(struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned value,
+	     struct reserve *reserve)
+{
+	struct change c = {
+		.attr = attr,
+		.reserve = reserve,
+		.first = first.n,
+		.end = first.n + count,
+		.stamp = attr->newest + 1,
+		.mask = mask,
+		.value = value,
+	};
+	u64 at = first.n;
+
+	while (at < c.end) {
+		at = set_step(&c, at);
+		fold_up(&c, at);
+	}
+	if (c.changed != 0)
+		attr->newest++;
+	return c.changed;
+}
+
+bool attr_destroy(struct attr *attr)
+{
+	unsigned level = attr->levels;
+	u64 *entry = &attr->root;
+
+	if (!is_table(*entry))
+		return true;
+	for (;;) {
+		u64 *table = table_of(*entry, level);
+		unsigned i = 0;
+
+		while (level > 1 && i < ENTRIES && !is_table(table[i]))
+			i++;
+		if (level == 1 || i == ENTRIES)
+			break;
+		entry = &table[i];
+		level--;
+	}
+	fold(attr, entry, word(0, ATTR_PERMISSIONS));
+	return !is_table(attr->root);
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What one access may do, and the mapping it gets. */
+#include "mm/memory.h"
+#include "mm/memory_impl.h"
+
+/* A decision and what it was based on. */
+struct decision {
+	struct fault fault;
+	const struct slot *slot;
+	unsigned bits;
+	u64 g;
+};
+
+static struct decision decide(struct memory *mem, const struct access *access)
+{
+	u64 bit = mem->shared_bit ? BIT(mem->shared_bit) : 0;
+	struct decision d = {0};
+	unsigned wanted;
+
+	d.fault.gpa = gpa(access->raw_gpa & ~bit);
+	d.fault.stamp = mem->attr.newest;
+	d.fault.is_private = bit != 0 && !(access->raw_gpa & bit);
+	d.g = d.fault.gpa.n >> PAGE_SHIFT;
+	if (d.g >= memory_end(mem)) {
+		d.fault.outcome = FAULT_BEYOND;
+		return d;
+	}
+
+	d.bits = attr_bits(&mem->attr, gfn(d.g));
+	if (bit == 0)
+		d.fault.is_private = d.bits & SEPTUM_ATTR_PRIVATE;
+	d.slot = memory_slot(mem, d.g);
+	wanted = PROT_READ | (access->write ? PROT_WRITE : 0) | (access->exec ? PROT_EXEC : 0);
+
+	/* No conversion to private mends a page that has nothing private behind it. */
+	if (d.fault.is_private && !slot_backs(d.slot, true))
+		d.fault.outcome = FAULT_NO_SLOT;
+	else if (d.fault.is_private != !!(d.bits & SEPTUM_ATTR_PRIVATE))
+		d.fault.outcome = FAULT_CONVERSION;
+	else if (!d.fault.is_private && !slot_backs(d.slot, false))
+		d.fault.outcome = FAULT_MMIO;
+	else if (wanted & ~d.bits)
+		d.fault.outcome = FAULT_PERMISSION;
+	else
+		d.fault.outcome = FAULT_RESOLVED;
+	return d;
+}
+
+/* The aligned block of `level` around `g` lies in the slot. */
+static bool slot_holds(const struct slot *slot, u64 g, unsigned level)
+{
+	u64 first = ALIGN_DOWN(g, LEVEL_PAGES(level));
+
+	return first >= slot->first.n && first + LEVEL_PAGES(level) <= slot_end(slot);
+}
+
+/* Makes the leaf; a table that it replaces is freed. */
+static void map(struct memory *mem, u64 page, unsigned level, pfn_t p, unsigned bits,
+		struct reserve *reserve)
+{
+	u64 old = nested_map(&mem->nested, page, level, p, bits & PROT_ALL, MEMTYPE_GUEST,
+			     bits & SEPTUM_ATTR_PRIVATE, reserve);
+
+	if (old != 0) {
+		tlb_invalidate(&mem->tlb);
+		nested_release(&mem->nested, old, level);
+	}
+}
+
+/* Root frames stand behind the page: shared, or in place. */
+static enum status map_root(struct memory *mem, const struct slot *slot, u64 g, unsigned bits,
+			    u64 *needed)
+{
+	u64 page = memory_alias(mem, g, bits & SEPTUM_ATTR_PRIVATE), entry;
+	pfn_t p = slot_frame(slot, g);
+	unsigned level = nested_level_max;
+	struct reserve reserve;
+
+	while (level > LEVEL_4K &&
+	       (((g ^ p.n) & (LEVEL_PAGES(level) - 1)) != 0 || !slot_holds(slot, g, level) ||
+		!attr_uniform(&mem->attr, gfn(g), level, bits)))
+		level--;
+	*needed = nested_place(&mem->nested, page, level, &entry);
+	if (reserve_make(&reserve, mem->pool, *needed) != OK)
+		return E_POOL_EMPTY;
+	map(mem, ALIGN_DOWN(page, LEVEL_PAGES(level)), level,
+	    pfn(ALIGN_DOWN(p.n, LEVEL_PAGES(level))), bits, &reserve);
+	return OK;
+}
+
+/* A whole 2 MiB block, where one fits and the pool has one. False: nothing has changed. */
+static bool map_block(struct memory *mem, const struct slot *slot, u64 g, unsigned bits)
+{
+	u64 first = ALIGN_DOWN(g, BLOCK_PAGES), entry, tables;
+	struct reserve reserve;
+	pfn_t p;
+
+	if (nested_level_max < LEVEL_2M || !slot_holds(slot, g, LEVEL_2M) ||
+	    !attr_uniform(&mem->attr, gfn(g), LEVEL_2M, bits))
+		return false;
+	tables = nested_place(&mem->nested, first, LEVEL_2M, &entry);
+	if (entry != 0 && !nested_empty(&mem->nested, first, LEVEL_2M))
+		return false;
+	if (reserve_make(&reserve, mem->pool, tables) != OK)
+		return false;
+	p = pool_take_block(mem->pool, mem->owner, first);
+	if (pfn_is_none(p)) {
+		reserve_end(&reserve);
+		return false;
+	}
+	mem->content += BLOCK_PAGES;
+	map(mem, first, LEVEL_2M, p, bits, &reserve);
+	return true;
+}
+
+/* The last of 512 frames of one block may have come together at their old places. */
+static void join_block(struct memory *mem, u64 g, unsigned bits)
+{
+	u64 first = ALIGN_DOWN(g, BLOCK_PAGES);
+	struct reserve none = {mem->pool, 0};
+	pfn_t p;
+
+	if (nested_level_max < LEVEL_2M || !nested_contiguous(&mem->nested, first, &p) ||
+	    !attr_uniform(&mem->attr, gfn(g), LEVEL_2M, bits) || !frame_join(p))
+		return;
+	map(mem, first, LEVEL_2M, p, bits, &none);
+}
+
+static enum status map_pool(struct memory *mem, const struct slot *slot, u64 g, unsigned bits,
+			    u64 *needed)
+{
+	struct reserve reserve;
+	u64 entry, tables;
+	pfn_t p;
+
+	if (map_block(mem, slot, g, bits))
+		return OK;
+	tables = nested_place(&mem->nested, g, LEVEL_4K, &entry);
+	*needed = tables + 1;
+	if (reserve_make(&reserve, mem->pool, tables) != OK)
+		return E_POOL_EMPTY;
+	p = pool_take(mem->pool, FRAME_PRIVATE, mem->owner, g);
+	if (pfn_is_none(p)) {
+		reserve_end(&reserve);
+		return E_POOL_EMPTY;
+	}
+	mem->content++;
+	map(mem, g, LEVEL_4K, p, bits, &reserve);
+	if (p.n % BLOCK_PAGES == g % BLOCK_PAGES)
+		join_block(mem, g, bits);
+	return OK;
+}
+
+enum status memory_map(struct memory *mem, const struct slot *slot, u64 g, unsigned bits,
+		       u64 *needed)
+{
+	bool is_private = bits & SEPTUM_ATTR_PRIVATE;
+	struct leaf leaf;
+
+	if (nested_find(&mem->nested, memory_alias(mem, g, is_private), &leaf))
+		return OK;
+	if (is_private && !(slot->flags & SEPTUM_SLOT_INPLACE))
+		return map_pool(mem, slot, g, bits, needed);
+	return map_root(mem, slot, g, bits, needed);
+}
+
+struct fault memory_fault(struct memory *mem, const struct access *access)
+{
+	struct decision d;
+
+	spin_lock(&mem->lock);
+	d = decide(mem, access);
+	if (d.fault.outcome == FAULT_RESOLVED &&
+	    memory_map(mem, d.slot, d.g, d.bits, &d.fault.needed) != OK)
+		d.fault.outcome = FAULT_POOL_EMPTY;
+	spin_unlock(&mem->lock);
+	return d.fault;
+}
+
+struct fault memory_decide(struct memory *mem, const struct access *access)
+{
+	struct fault fault;
+
+	spin_lock(&mem->lock);
+	fault = decide(mem, access).fault;
+	spin_unlock(&mem->lock);
+	return fault;
+}
+
+enum status memory_prefault(struct memory *mem, gfn_t first, u64 count, u64 *done)
+{
+	u64 at = first.n, end, needed;
+	enum status status;
+
+	*done = 0;
+	spin_lock(&mem->lock);
+	status = memory_range_check(mem, first, count);
+	end = first.n + count;
+	while (status == OK && at < end) {
+		unsigned bits = attr_bits(&mem->attr, gfn(at));
+		const struct slot *slot = memory_slot(mem, at);
+		bool is_private = bits & SEPTUM_ATTR_PRIVATE;
+		struct leaf leaf;
+
+		if (!slot_backs(slot, is_private)) {
+			status = E_NO_SLOT;
+			break;
+		}
+		status = memory_map(mem, slot, at, bits, &needed);
+		if (status != OK)
+			break;
+		nested_find(&mem->nested, memory_alias(mem, at, is_private), &leaf);
+		at = MIN(ALIGN_DOWN(at, LEVEL_PAGES(leaf.level)) + LEVEL_PAGES(leaf.level), end);
+		*done = at - first.n;
+		if (at < end && at % BLOCK_PAGES == 0 && memory_must_stop())
+			status = E_AGAIN;
+	}
+	spin_unlock(&mem->lock);
+	return status;
+}

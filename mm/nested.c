@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mm/nested.h"
+
+#include "mm/window.h"
+
+#define ENTRIES 512ul
+
+/* AMD64 APM Vol. 2, 5.3.3 and 15.25.5: nested walks are user accesses. */
+#define NPT_P	 (1ul << 0)
+#define NPT_W	 (1ul << 1)
+#define NPT_U	 (1ul << 2)
+#define NPT_A	 (1ul << 5)
+#define NPT_D	 (1ul << 6)
+#define NPT_HUGE (1ul << 7)
+#define NPT_NX	 (1ul << 63)
+
+/* SDM Vol. 3, tables 28-2 to 28-7. */
+#define EPT_R	    (1ul << 0)
+#define EPT_W	    (1ul << 1)
+#define EPT_X	    (1ul << 2)
+#define EPT_TYPE(n) ((n##ul) << 3)
+#define EPT_NO_PAT  (1ul << 6)
+#define EPT_HUGE    (1ul << 7)
+#define EPT_A	    (1ul << 8)
+#define EPT_D	    (1ul << 9)
+
+/* Accessed and dirty are set from the start, so that the processor never writes an entry. */
+const struct nested_format nested_format_npt = {
+	.name = "NPT",
+	.present = NPT_P,
+	.table = NPT_P | NPT_W | NPT_U | NPT_A,
+	.leaf = {NPT_A | NPT_D, NPT_A | NPT_D | NPT_HUGE, NPT_A | NPT_D | NPT_HUGE},
+	.prot = {NPT_U | NPT_NX, NPT_P | NPT_U | NPT_NX, NPT_U | NPT_NX,
+		 NPT_P | NPT_U | NPT_W | NPT_NX, NPT_U | NPT_NX, NPT_P | NPT_U, NPT_U | NPT_NX,
+		 NPT_P | NPT_U | NPT_W},
+};
+
+const struct nested_format nested_format_ept = {
+	.name = "EPT",
+	.present = EPT_R | EPT_W | EPT_X,
+	.table = EPT_R | EPT_W | EPT_X | EPT_A,
+	.leaf = {EPT_A | EPT_D, EPT_A | EPT_D | EPT_HUGE, EPT_A | EPT_D | EPT_HUGE},
+	.prot = {0, EPT_R, 0, EPT_R | EPT_W, 0, EPT_R | EPT_X, 0, EPT_R | EPT_W | EPT_X},
+	.memtype = {EPT_TYPE(0), EPT_TYPE(1), EPT_TYPE(2), EPT_TYPE(3), EPT_TYPE(4), EPT_TYPE(5),
+		    EPT_TYPE(6), EPT_TYPE(7), EPT_TYPE(6) | EPT_NO_PAT},
+};
+
+_Static_assert(PROT_READ == SEPTUM_ATTR_READ && PROT_WRITE == SEPTUM_ATTR_WRITE &&
+		       PROT_EXEC == SEPTUM_ATTR_EXEC,
+	       "attributes are permissions");
+_Static_assert(ENTRIES * sizeof(u64) == PAGE_SIZE && LEVEL_PAGES(1) == ENTRIES &&
+		       WINDOW_NESTED3 - WINDOW_NESTED0 == NESTED_LEVELS - 1,
+	       "a table is a page, a window for each level");
+_Static_assert(((NESTED_LEAF | NESTED_PRIVATE) & (NESTED_ADDRESS | NPT_NX | 0xffful)) == 0,
+	       "our bits are nobody else's");
+
+unsigned nested_level_max = LEVEL_1G;
+
+static u64 span(unsigned level)
+{
+	return 1ul << (9 * level);
+}
+
+static bool is_leaf(u64 entry)
+{
+	return entry & NESTED_LEAF;
+}
+
+static bool is_table(u64 entry)
+{
+	return entry != 0 && !is_leaf(entry);
+}
+
+static pfn_t frame_of(u64 entry)
+{
+	return pfn((entry & NESTED_ADDRESS) >> PAGE_SHIFT);
+}
+
+/* The table whose entries are of `level`. */
+static u64 *table_at(pfn_t p, unsigned level)
+{
+	return window_map((enum window_slot)(WINDOW_NESTED0 + level), p);
+}
+
+/* The entry for `page`: that of `level`, or the one above it where the walk ends, whose level it
+ * stores back. */
+static u64 *walk(const struct nested *nested, u64 page, unsigned *level)
+{
+	unsigned l = NESTED_LEVELS - 1;
+	u64 *entry = &table_at(nested->root, l)[page >> (9 * l) & (ENTRIES - 1)];
+
+	while (l > *level && is_table(*entry)) {
+		l--;
+		entry = &table_at(frame_of(*entry), l)[page >> (9 * l) & (ENTRIES - 1)];
+	}
+	*level = l;
+	return entry;
+}
+
+static void table_free(struct nested *nested, pfn_t p)
+{
+	nested->tables--;
+	if (nested->pool != NULL)
+		pool_give(nested->pool, p);
+	else
+		root_table_give(p);
+}
+
+static void leaf_fill(const struct nested *nested, u64 page, unsigned level, u64 entry,
+		      struct leaf *leaf)
+{
+	*leaf = (struct leaf){
+		.page = ALIGN_DOWN(page, span(level)),
+		.level = level,
+		.pfn = frame_of(entry),
+		.entry = entry,
+		.present = entry & nested->format->present,
+		.is_private = entry & NESTED_PRIVATE,
+	};
+}
+
+void nested_init(struct nested *nested, const struct nested_format *format, struct pool *pool,
+		 u16 owner, struct reserve *reserve)
+{
+	*nested = (struct nested){
+		.format = format,
+		.pool = pool,
+		.owner = owner,
+		.root = reserve_take(reserve, owner),
+		.tables = 1,
+	};
+}
+
+void nested_end(struct nested *nested)
+{
+	table_free(nested, nested->root);
+	ASSERT(nested->tables == 0);
+}
+
+unsigned nested_prot(const struct nested *nested, u64 entry)
+{
+	if (!(entry & nested->format->present))
+		return 0;
+	if (nested->format == &nested_format_ept)
+		return entry & PROT_ALL;
+	return PROT_READ | (entry & NPT_W ? PROT_WRITE : 0) | (entry & NPT_NX ? 0 : PROT_EXEC);
+}
+
+bool nested_find(const struct nested *nested, u64 page, struct leaf *leaf)
+{
+	unsigned level = 0;
+	u64 entry = *walk(nested, page, &level);
+
+	if (!is_leaf(entry))
+		return false;
+	leaf_fill(nested, page, level, entry, leaf);
+	return true;
+}
+
+bool nested_next(const struct nested *nested, u64 page, u64 end, struct leaf *leaf)
+{
+	while (page < end) {
+		unsigned level = 0;
+		const u64 *entry = walk(nested, page, &level);
+
+		for (;;) {
+			if (is_leaf(*entry)) {
+				leaf_fill(nested, page, level, *entry, leaf);
+				return true;
+			}
+			page = ALIGN_DOWN(page, span(level)) + span(level);
+			if (page >= end || page % span(level + 1) == 0)
+				break;
+			entry++;
+			if (is_table(*entry))
+				break;
+		}
+	}
+	return false;
+}
+
+u64 nested_place(const struct nested *nested, u64 page, unsigned level, u64 *entry)
+{
+	unsigned l = level;
+
+	*entry = *walk(nested, page, &l);
+	return *entry == 0 ? l - level : 0;
+}
+
+/* The bits of a leaf's entry but for the address. */
+static u64 leaf_bits(const struct nested_format *format, unsigned level, unsigned prot,
+		     unsigned memtype, bool is_private)
+{
+	return NESTED_LEAF | (is_private ? NESTED_PRIVATE : 0) | format->leaf[level] |
+	       format->prot[prot] | format->memtype[memtype];
+}
+
+u64 nested_map(struct nested *nested, u64 page, unsigned level, pfn_t p, unsigned prot,
+	       unsigned memtype, bool is_private, struct reserve *reserve)
+{
+	unsigned l = level;
+	u64 *entry = walk(nested, page, &l), old;
+
+	while (l > level) {
+		pfn_t table = reserve_take(reserve, nested->owner);
+
+		ASSERT(*entry == 0);
+		nested->tables++;
+		WRITE_ONCE(*entry, pfn_to_hpa(table).n | nested->format->table);
+		l--;
+		entry = &table_at(table, l)[page >> (9 * l) & (ENTRIES - 1)];
+	}
+	old = *entry;
+	ASSERT(!is_leaf(old));
+	WRITE_ONCE(*entry,
+		   pfn_to_hpa(p).n | leaf_bits(nested->format, level, prot, memtype, is_private));
+	nested->leaves[level]++;
+	return old;
+}
+
+void nested_release(struct nested *nested, u64 entry, unsigned level)
+{
+	pfn_t p = frame_of(entry);
+
+	/* The windows of the levels below are free: nobody walks. At most a table of tables. */
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		u64 *e = &table_at(p, level - 1)[i];
+		u64 inner = *e;
+
+		*e = 0;
+		if (is_leaf(inner)) {
+			nested->leaves[level - 1]--;
+		} else if (is_table(inner)) {
+			const u64 *table = table_at(frame_of(inner), level - 2);
+
+			ASSERT(level == 2);
+			for (unsigned j = 0; j < ENTRIES; j++)
+				nested->leaves[0] -= is_leaf(table[j]);
+			table_free(nested, frame_of(inner));
+		}
+	}
+	table_free(nested, p);
+}
+
+bool nested_contiguous(const struct nested *nested, u64 page, pfn_t *first)
+{
+	unsigned level = 1;
+	u64 entry = *walk(nested, page, &level), want;
+	const u64 *table;
+
+	if (level != 1 || !is_table(entry))
+		return false;
+	table = table_at(frame_of(entry), 0);
+	want = table[0];
+	if (!is_leaf(want) || !(want & nested->format->present) || !(want & NESTED_PRIVATE) ||
+	    frame_of(want).n % BLOCK_PAGES != 0)
+		return false;
+	for (unsigned i = 1; i < ENTRIES; i++) {
+		if (table[i] != want + i * PAGE_SIZE)
+			return false;
+	}
+	*first = frame_of(want);
+	return true;
+}
+
+bool nested_empty(const struct nested *nested, u64 page, unsigned level)
+{
+	u64 first = ALIGN_DOWN(page, span(level));
+	struct leaf leaf;
+
+	return !nested_next(nested, first, first + span(level), &leaf);
+}
+
+u64 nested_splits_for(const struct nested *nested, u64 first, u64 count)
+{
+	u64 edges[2] = {first, first + count}, needed = 0;
+	struct leaf leaf, before = {0};
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (edges[i] % BLOCK_PAGES == 0 && edges[i] % LEVEL_PAGES(2) == 0)
+			continue;
+		if (!nested_find(nested, edges[i], &leaf) || leaf.page == edges[i])
+			continue;
+		/* A 1 GiB leaf needs a second table only for an edge inside of a 2 MiB block. */
+		needed += leaf.level == LEVEL_2M || edges[i] % BLOCK_PAGES == 0 ? 1 : 2;
+		/* Both edges in one leaf share what they can. */
+		if (i == 1 && before.entry == leaf.entry && before.page == leaf.page)
+			needed -= 1;
+		before = leaf;
+	}
+	return needed;
+}
+
+/* Puts a table of 512 smaller leaves in place of the leaf behind `entry`: filled first, then
+ * published with one store. */
+static void split(struct nested *nested, u64 *entry, u64 page, unsigned level,
+		  nested_split_fn callback, struct reserve *reserve)
+{
+	u64 old = *entry, step = span(level - 1) * PAGE_SIZE, bits;
+	pfn_t p = reserve_take(reserve, nested->owner);
+	u64 *table = window_map(WINDOW_NESTED_NEW, p);
+	struct leaf leaf;
+
+	if (callback != NULL) {
+		leaf_fill(nested, page, level, old, &leaf);
+		callback(&leaf);
+	}
+	bits = (old & ~nested->format->leaf[level]) | nested->format->leaf[level - 1];
+	for (unsigned i = 0; i < ENTRIES; i++)
+		table[i] = bits + i * step;
+	nested->tables++;
+	nested->leaves[level]--;
+	nested->leaves[level - 1] += ENTRIES;
+	WRITE_ONCE(*entry, pfn_to_hpa(p).n | nested->format->table);
+}
+
+bool nested_hide(struct nested *nested, u64 first, u64 count, nested_split_fn callback,
+		 struct reserve *reserve)
+{
+	const u64 present = nested->format->present, end = first + count;
+	u64 at = first;
+	bool was = false;
+
+	while (at < end) {
+		unsigned level = NESTED_LEVELS - 1;
+		u64 *entry = walk(nested, at, &level);
+
+		/* Down to the first entry that lies wholly in the range or records nothing. */
+		for (;;) {
+			u64 next = ALIGN_DOWN(at, span(level)) + span(level);
+
+			if (*entry == 0 || (at % span(level) == 0 && next <= end)) {
+				if (*entry & present) {
+					was = true;
+					WRITE_ONCE(*entry, *entry & ~present);
+				}
+				at = next;
+				if (at >= end || at % span(level + 1) == 0)
+					break;
+				entry++;
+				continue;
+			}
+			if (is_leaf(*entry))
+				split(nested, entry, at, level, callback, reserve);
+			level--;
+			entry = &table_at(frame_of(*entry),
+					  level)[at >> (9 * level) & (ENTRIES - 1)];
+		}
+	}
+	return was;
+}
+
+bool nested_forget(struct nested *nested, u64 first, u64 count)
+{
+	struct leaf leaf;
+	bool was = false;
+
+	while (nested_next(nested, first, first + count, &leaf)) {
+		unsigned level = leaf.level;
+
+		WRITE_ONCE(*walk(nested, leaf.page, &level), 0);
+		nested->leaves[level]--;
+		was = true;
+	}
+	return was;
+}
+
+bool nested_protect(struct nested *nested, u64 first, u64 count, unsigned prot,
+		    nested_split_fn callback, struct reserve *reserve)
+{
+	const struct nested_format *format = nested->format;
+	const u64 end = first + count;
+	/* The bits by which permissions differ. */
+	const u64 mask = (format->prot[PROT_ALL] | format->prot[0]) &
+			 ~(format->prot[PROT_ALL] & format->prot[0]);
+	struct leaf leaf;
+	bool was = false;
+	u64 at = first;
+
+	while (nested_next(nested, at, end, &leaf)) {
+		unsigned level = leaf.level;
+		u64 *entry = walk(nested, MAX(leaf.page, at), &level);
+		u64 wanted;
+
+		if (leaf.page < first || leaf.page + span(level) > end) {
+			split(nested, entry, leaf.page, level, callback, reserve);
+			continue;
+		}
+		wanted = (*entry & ~mask) | format->prot[prot];
+		if (wanted != *entry) {
+			was = true;
+			WRITE_ONCE(*entry, wanted);
+		}
+		at = leaf.page + span(level);
+	}
+	return was;
+}
+
+void nested_drop(struct nested *nested, u64 first, u64 count, nested_drop_fn drop, void *context)
+{
+	const u64 end = first + count;
+	u64 at = first;
+
+	while (at < end) {
+		unsigned level = 0;
+		u64 *entry = walk(nested, at, &level);
+
+		for (;;) {
+			if (*entry != 0) {
+				struct leaf leaf;
+
+				/* Down to here the walk ends at a leaf. */
+				leaf_fill(nested, at, level, *entry, &leaf);
+				WRITE_ONCE(*entry, 0);
+				nested->leaves[level]--;
+				drop(context, &leaf);
+			}
+			at = ALIGN_DOWN(at, span(level)) + span(level);
+			if (at >= end || at % span(level + 1) == 0)
+				break;
+			entry++;
+			if (is_table(*entry))
+				break;
+		}
+		/* Tables that end here and began in the range are empty now. */
+		for (level++; level < NESTED_LEVELS; level++) {
+			unsigned l = level;
+			pfn_t p;
+
+			if (at % span(level) != 0 || at - first < span(level))
+				break;
+			entry = walk(nested, at - 1, &l);
+			if (l != level || !is_table(*entry))
+				continue;
+			p = frame_of(*entry);
+			WRITE_ONCE(*entry, 0);
+			table_free(nested, p);
+		}
+	}
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Contents of frames, through windows. */
+#ifndef MM_PAGE_H
+#define MM_PAGE_H
+
+#include "kernel/types.h"
+#include "mm/window.h"
+
+static inline void page_zero_at(void *page)
+{
+	u64 count = PAGE_SIZE / 8;
+
+	__asm__ volatile("rep stosq" : "+D"(page), "+c"(count) : "a"(0ul) : "memory");
+}
+
+static inline void bytes_copy(void *to, const void *from, u64 count)
+{
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+}
+
+static inline void page_copy_at(void *to, const void *from)
+{
+	u64 count = PAGE_SIZE / 8;
+
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+}
+
+/* Uses WINDOW_ZERO. */
+static inline void page_zero(pfn_t p)
+{
+	page_zero_at(window_map(WINDOW_ZERO, p));
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What pools are made of: for mm/pool.c and the audit only. */
+#ifndef MM_POOL_IMPL_H
+#define MM_POOL_IMPL_H
+
+#include "kernel/spinlock.h"
+#include "mm/pool.h"
+
+/* Which list of its pool a block is on. */
+enum block_list { BLOCK_WHOLE, BLOCK_PARTIAL, BLOCK_FULL, BLOCK_LISTS };
+
+#define BLOCK_NONE (~0u)
+
+/* One 2 MiB block of RAM address space; pool 0: in no pool. */
+struct block {
+	u64 free[BLOCK_PAGES / 64];
+	u32 next, prev;
+	u16 free_count;
+	u8 pool;
+	u8 list; /* enum block_list */
+	u32 reserved;
+};
+_Static_assert(sizeof(struct block) == 80, "one for each 2 MiB of RAM");
+
+struct pool {
+	struct spinlock lock;
+	bool used;
+	u32 id;
+	u32 bound;
+	u32 lists[BLOCK_LISTS];
+	u64 total; /* frames */
+	u64 free;
+	u64 reserved; /* of the free ones, set aside */
+};
+
+/* Makes the block records for frames below frame_limit(). */
+void pool_setup(void);
+/* Of the block that contains `p`, which is below frame_limit(). */
+const struct block *pool_block(pfn_t p);
+
+#endif
