@@ -62,6 +62,8 @@ struct vendor_vcpu {
 	bool refused;	    /* state_set() was given what Septum never lets a guest have */
 	bool pdptes_stale;  /* PAE paging was turned on by software: load the PDPTEs before entry */
 	bool root;
+	bool armed;	    /* a window or the TPR threshold is set */
+	u8 tpr_threshold;   /* what TPR_THRESHOLD holds */
 	u16 vpid;
 	u32 cpu;	    /* where it ran last, or ~0 */
 	u32 primary;	    /* what PRIMARY_CONTROLS holds */
@@ -204,10 +206,6 @@ void guest_nmi_block(bool blocked);
 
 /* exit.c: fills v->exit from the current VMCS. False: nothing for the common code: enter again. */
 bool exit_decode(struct vcpu *v, u32 reason);
-
-/* invept.c */
-void invept_single(u64 eptp);
-void invvpid_single(u16 vpid);
 
 /* entry.S */
 u64 vmx_enter(u64 *gpr, u64 *host_rsp, u64 launched);

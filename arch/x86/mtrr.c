@@ -151,3 +151,10 @@ bool mtrr_type(hpa_t start, u64 size, u8 *type)
 	}
 	return true;
 }
+
+int memtype_of(hpa_t base, unsigned level)
+{
+	u8 type;
+
+	return mtrr_type(base, PAGE_SIZE << LEVEL_SHIFT(level), &type) ? type : -1;
+}
