@@ -19,8 +19,8 @@
 /* CR4 bits that Septum knows how to leave to a vCPU. Missing: VMXE and SMXE, and whatever brings
  * state that nobody switches (CET, PKS, UINTR, FRED, LAM). */
 #define CR4_ROOT_MAX                                                                               \
-	(BIT(0) | BIT(1) | BIT(2) | BIT(3) | CR4_PSE | CR4_PAE | CR4_MCE | BIT(7) | BIT(8) |      \
-	 BIT(9) | BIT(10) | BIT(11) | CR4_LA57 | BIT(16) | CR4_PCIDE | BIT(18) | CR4_SMEP |       \
+	(BIT(0) | BIT(1) | BIT(2) | BIT(3) | CR4_PSE | CR4_PAE | CR4_MCE | BIT(7) | BIT(8) |       \
+	 BIT(9) | BIT(10) | BIT(11) | CR4_LA57 | BIT(16) | CR4_PCIDE | BIT(18) | CR4_SMEP |        \
 	 BIT(21) | BIT(22))
 
 void controls_setup(void)
@@ -101,8 +101,8 @@ static void controls(struct vendor_vcpu *x)
 		control_word(c->entry, ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER));
 	/* #DB and #AC can be made to recur within their own delivery, for ever and without an
 	 * interrupt window. #UD: the other vendor's hypercall. */
-	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VECTOR_DB) | BIT(17) | BIT(VECTOR_UD) |
-					       (x->root ? 0 : BIT(VECTOR_MC)));
+	vmwrite(VMCS_EXCEPTION_BITMAP,
+		BIT(VECTOR_DB) | BIT(17) | BIT(VECTOR_UD) | (x->root ? 0 : BIT(VECTOR_MC)));
 	vmwrite(VMCS_PF_ERROR_MASK, 0);
 	vmwrite(VMCS_PF_ERROR_MATCH, 0);
 	vmwrite(VMCS_CR3_TARGET_COUNT, 0);

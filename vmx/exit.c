@@ -13,11 +13,11 @@
 #define DR7_GD	     BIT(13)
 #define DEBUGCTL_LBR BIT(0)
 
-#define IO_SIZE(q)    (((q)&7) + 1)
-#define IO_IN	      BIT(3)
-#define IO_STRING     BIT(4)
-#define IO_REP	      BIT(5)
-#define IO_PORT(q)    ((u16)((q) >> 16))
+#define IO_SIZE(q)	(((q)&7) + 1)
+#define IO_IN		BIT(3)
+#define IO_STRING	BIT(4)
+#define IO_REP		BIT(5)
+#define IO_PORT(q)	((u16)((q) >> 16))
 #define INSN_ADDRESS(i) (2u << ((i) >> 7 & 3)) /* bytes */
 #define INSN_SEGMENT(i) ((u8)((i) >> 15 & 7))  /* in the order of enum segment */
 
@@ -126,8 +126,8 @@ static void ept_violation(struct vcpu *v)
 	if ((vmx_capabilities.ept_vpid & CAP_EPT_ADVANCED) != 0)
 		access->user = (q & EPT_QUALIFICATION_USER) != 0;
 	else
-		access->user = !access->walk &&
-			       (vmread(VMCS_GUEST_ACCESS + 2 * SEG_SS) >> 5 & 3) == 3;
+		access->user =
+			!access->walk && (vmread(VMCS_GUEST_ACCESS + 2 * SEG_SS) >> 5 & 3) == 3;
 	vectoring(v, (q & EPT_QUALIFICATION_NMI_UNBLOCKED) != 0);
 }
 

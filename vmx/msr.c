@@ -69,9 +69,8 @@ static void guest_bitmap(u8 *bitmap)
 {
 	static const u32 own[] = {MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT,
 				  MSR_EFER,	   MSR_FS_BASE,	     MSR_GS_BASE};
-	static const u32 switched[] = {MSR_STAR,	   MSR_LSTAR,	MSR_CSTAR,
-				       MSR_FMASK,	   MSR_TSC_AUX, MSR_KERNEL_GS_BASE,
-				       MSR_SPEC_CTRL};
+	static const u32 switched[] = {MSR_STAR,    MSR_LSTAR,		MSR_CSTAR,    MSR_FMASK,
+				       MSR_TSC_AUX, MSR_KERNEL_GS_BASE, MSR_SPEC_CTRL};
 
 	memset(bitmap, 0xff, PAGE_SIZE);
 	for (u32 i = 0; i < ARRAY_COUNT(own); i++)

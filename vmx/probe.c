@@ -51,7 +51,8 @@ static const char *missing_control(void)
 
 	if ((c->basic & BASIC_TRUE_CONTROLS) == 0 ||
 	    (c->primary & (PRIMARY_CR3_LOAD | PRIMARY_CR3_STORE)) != 0)
-		return "This processor's VMX cannot leave CR3 to its guests (true controls)" WHERE_OLD;
+		return "This processor's VMX cannot leave CR3 to its guests (true "
+		       "controls)" WHERE_OLD;
 	if (!may(c->secondary, SECONDARY_EPT) || (c->ept_vpid & ept) != ept)
 		return "This processor's VMX has no extended page tables (EPT) with write-back "
 		       "memory and INVEPT" WHERE_OLD;
@@ -65,8 +66,8 @@ static const char *missing_control(void)
 	if (!may(c->primary, PRIMARY_MSR_BITMAPS | PRIMARY_TPR_SHADOW | PRIMARY_NMI_WINDOW))
 		return "This processor's VMX has no MSR bitmaps, TPR shadow or NMI-window "
 		       "exiting" WHERE_OLD;
-	if (!may(c->exit, EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
-				  EXIT_LOAD_EFER) ||
+	if (!may(c->exit,
+		 EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER) ||
 	    !may(c->entry, ENTRY_LONG_MODE | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER))
 		return "This processor's VMX does not switch EFER and PAT for its guests" WHERE_OLD;
 	return NULL;
@@ -77,11 +78,12 @@ const char *vmx_probe(void)
 	u64 control;
 
 	if (!cpu_features.vmx)
-		return cpu_features.under_hypervisor ?
-			       "This virtual machine has no Intel VT-x (VMX); turn on nested "
-			       "virtualization in the hypervisor below." :
-			       "This processor has no Intel VT-x (VMX), or the firmware hides it; "
-			       "enable \"Virtualization Technology\" in the firmware setup.";
+		return cpu_features.under_hypervisor
+			       ? "This virtual machine has no Intel VT-x (VMX); turn on nested "
+				 "virtualization in the hypervisor below."
+			       : "This processor has no Intel VT-x (VMX), or the firmware hides "
+				 "it; "
+				 "enable \"Virtualization Technology\" in the firmware setup.";
 	control = rdmsr(MSR_FEATURE_CONTROL);
 	if ((control & FEATURE_CONTROL_LOCKED) != 0 && (control & FEATURE_CONTROL_VMX) == 0)
 		return "The firmware has turned Intel VT-x (VMX) off and locked it; enable "

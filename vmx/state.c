@@ -9,13 +9,13 @@
 #include "vmx/invalidate.h"
 #include "vmx/vmx.h"
 
-#define ACCESS_LONG	BIT(13)
-#define ACCESS_DPL(ar)	((ar) >> 5 & 3u)
-#define ACCESS_TYPE	0xful
-#define TSS16_BUSY	3ul
-#define CR3_NO_FLUSH	BIT(63)
-#define CR3_PAE_TABLE	0xffffffe0ul
-#define LOW		0xfffffffful
+#define ACCESS_LONG    BIT(13)
+#define ACCESS_DPL(ar) ((ar) >> 5 & 3u)
+#define ACCESS_TYPE    0xful
+#define TSS16_BUSY     3ul
+#define CR3_NO_FLUSH   BIT(63)
+#define CR3_PAE_TABLE  0xffffffe0ul
+#define LOW	       0xfffffffful
 
 bool guest_long_mode(void)
 {
@@ -65,8 +65,8 @@ bool pdptes_load(struct vcpu *v)
 {
 	u64 table = vmread(VMCS_GUEST_CR3) & CR3_PAE_TABLE;
 	u64 pdptes[4];
-	bool read = v->root ? root_read(hpa(table), pdptes, sizeof(pdptes)) == OK :
-			      memory_read(&v->vm->memory, table, pdptes, sizeof(pdptes));
+	bool read = v->root ? root_read(hpa(table), pdptes, sizeof(pdptes)) == OK
+			    : memory_read(&v->vm->memory, table, pdptes, sizeof(pdptes));
 
 	if (!read) {
 		v->exit.reason = EXIT_NESTED_FAULT;
@@ -175,8 +175,7 @@ static bool cr4_guest_write(struct vendor_vcpu *x, u64 value)
 		return false;
 	if (is_long && ((value & CR4_PAE) == 0 || ((value ^ old) & CR4_LA57) != 0))
 		return false;
-	if ((value & ~old & CR4_PCIDE) != 0 &&
-	    (!is_long || (vmread(VMCS_GUEST_CR3) & 0xfff) != 0))
+	if ((value & ~old & CR4_PCIDE) != 0 && (!is_long || (vmread(VMCS_GUEST_CR3) & 0xfff) != 0))
 		return false;
 	cr4_write(x, value);
 	if (((value ^ old) & ~CR4_MCE) != 0)

@@ -59,23 +59,23 @@ struct vendor_vcpu {
 	u64 rip, rsp, rflags;
 	u8 valid, dirty; /* enum cached */
 	bool launched;
-	bool refused;	    /* state_set() was given what Septum never lets a guest have */
-	bool pdptes_stale;  /* PAE paging was turned on by software: load the PDPTEs before entry */
+	bool refused;	   /* state_set() was given what Septum never lets a guest have */
+	bool pdptes_stale; /* PAE paging was turned on by software: load the PDPTEs before entry */
 	bool root;
-	bool armed;	    /* a window or the TPR threshold is set */
-	u8 tpr_threshold;   /* what TPR_THRESHOLD holds */
+	bool armed;	  /* a window or the TPR threshold is set */
+	u8 tpr_threshold; /* what TPR_THRESHOLD holds */
 	u16 vpid;
-	u32 cpu;	    /* where it ran last, or ~0 */
-	u32 primary;	    /* what PRIMARY_CONTROLS holds */
-	u32 entry;	    /* what this entry injects: interruption information, or 0 */
+	u32 cpu;     /* where it ran last, or ~0 */
+	u32 primary; /* what PRIMARY_CONTROLS holds */
+	u32 entry;   /* what this entry injects: interruption information, or 0 */
 	u32 entry_error;
 	u32 entry_length;
 	u64 eptp;
 	struct tlb *tlb;
 	hpa_t vmcs;
-	u8 *apic_page;	    /* virtual APIC page: only the TPR is used */
+	u8 *apic_page;		/* virtual APIC page: only the TPR is used */
 	u64 cr0_mask, cr4_mask; /* bits that Septum owns */
-	u64 cr4_allowed;    /* bits of CR4 that may be 1 in the guest's eyes */
+	u64 cr4_allowed;	/* bits of CR4 that may be 1 in the guest's eyes */
 };
 
 /* What this processor's VMX can do, read by vmx_probe(). */

@@ -3,18 +3,18 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
 
-#define MSR_MTRR_CAP	   0xfe
-#define MSR_MTRR_BASE(n)   (0x200 + 2 * (n))
-#define MSR_MTRR_MASK(n)   (0x201 + 2 * (n))
-#define MSR_MTRR_FIX64K	   0x250
-#define MSR_MTRR_FIX16K	   0x258 /* two */
-#define MSR_MTRR_FIX4K	   0x268 /* eight */
-#define MSR_MTRR_DEFAULT   0x2ff
-#define CAP_COUNT	   0xff
-#define CAP_FIXED	   BIT(8)
-#define DEFAULT_FIXED	   BIT(10)
-#define DEFAULT_ENABLE	   BIT(11)
-#define MASK_VALID	   BIT(11)
+#define MSR_MTRR_CAP	 0xfe
+#define MSR_MTRR_BASE(n) (0x200 + 2 * (n))
+#define MSR_MTRR_MASK(n) (0x201 + 2 * (n))
+#define MSR_MTRR_FIX64K	 0x250
+#define MSR_MTRR_FIX16K	 0x258 /* two */
+#define MSR_MTRR_FIX4K	 0x268 /* eight */
+#define MSR_MTRR_DEFAULT 0x2ff
+#define CAP_COUNT	 0xff
+#define CAP_FIXED	 BIT(8)
+#define DEFAULT_FIXED	 BIT(10)
+#define DEFAULT_ENABLE	 BIT(11)
+#define MASK_VALID	 BIT(11)
 
 #define FIXED_END     0x100000ul
 #define VARIABLES_MAX 32u
@@ -32,8 +32,8 @@ static struct {
 
 static void fixed_read(void)
 {
-	static const u16 msrs[11] = {MSR_MTRR_FIX64K,	  MSR_MTRR_FIX16K,    MSR_MTRR_FIX16K + 1,
-				     MSR_MTRR_FIX4K,	  MSR_MTRR_FIX4K + 1, MSR_MTRR_FIX4K + 2,
+	static const u16 msrs[11] = {MSR_MTRR_FIX64K,	 MSR_MTRR_FIX16K,    MSR_MTRR_FIX16K + 1,
+				     MSR_MTRR_FIX4K,	 MSR_MTRR_FIX4K + 1, MSR_MTRR_FIX4K + 2,
 				     MSR_MTRR_FIX4K + 3, MSR_MTRR_FIX4K + 4, MSR_MTRR_FIX4K + 5,
 				     MSR_MTRR_FIX4K + 6, MSR_MTRR_FIX4K + 7};
 
