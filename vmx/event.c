@@ -181,3 +181,12 @@ void event_recover(struct vcpu *v, u32 vectoring)
 	if (v->event.kind == EVENT_NMI)
 		guest_nmi_block(false);
 }
+
+void event_raise(struct vcpu *v, struct vcpu_event event)
+{
+	if (v->event.kind == EVENT_EXTERNAL && v->interrupt < 0)
+		v->interrupt = v->event.vector;
+	if (v->event.kind == EVENT_NMI)
+		v->nmi_pending = true;
+	v->event = event;
+}

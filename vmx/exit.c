@@ -87,21 +87,27 @@ static bool exception(struct vcpu *v)
 	case VECTOR_AC:
 		count(v, SEPTUM_COUNTER_EXITS);
 		count(v, SEPTUM_COUNTER_EXIT_OTHER);
-		inject_exception(v, VECTOR_AC, true, (u32)vmread(VMCS_EXIT_ERROR_CODE));
+		event_raise(v, (struct vcpu_event){
+				       .kind = EVENT_EXCEPTION,
+				       .vector = VECTOR_AC,
+				       .has_error = true,
+				       .error = (u32)vmread(VMCS_EXIT_ERROR_CODE),
+			       });
 		return false;
 	case VECTOR_DB:
 		count(v, SEPTUM_COUNTER_EXITS);
 		count(v, SEPTUM_COUNTER_EXIT_OTHER);
 		if (INFO_TYPE(info) == TYPE_HARDWARE) {
 			debug_causes();
-			inject_exception(v, VECTOR_DB, false, 0);
+			event_raise(v, (struct vcpu_event){.kind = EVENT_EXCEPTION,
+							   .vector = VECTOR_DB});
 		} else {
-			v->event = (struct vcpu_event){
-				.kind = EVENT_SOFTWARE,
-				.vector = VECTOR_DB,
-				.length = (u8)vmread(VMCS_EXIT_LENGTH),
-				.error = TYPE_PRIVILEGED_SOFTWARE,
-			};
+			event_raise(v, (struct vcpu_event){
+					       .kind = EVENT_SOFTWARE,
+					       .vector = VECTOR_DB,
+					       .length = (u8)vmread(VMCS_EXIT_LENGTH),
+					       .error = TYPE_PRIVILEGED_SOFTWARE,
+				       });
 		}
 		return false;
 	default:

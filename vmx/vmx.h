@@ -202,6 +202,9 @@ bool pdptes_load(struct vcpu *v);
 void event_prepare(struct vcpu *v);
 void event_take_back(struct vcpu *v);
 void event_recover(struct vcpu *v, u32 vectoring);
+/* Gives the guest back a #DB or #AC that only Septum wanted to see. Neither makes a double fault of
+ * what it interrupts: a fault comes again by itself, what came from outside is kept pending. */
+void event_raise(struct vcpu *v, struct vcpu_event event);
 void guest_nmi_block(bool blocked);
 
 /* exit.c: fills v->exit from the current VMCS. False: nothing for the common code: enter again. */
