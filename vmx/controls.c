@@ -21,7 +21,11 @@
 #define CR4_ROOT_MAX                                                                               \
 	(BIT(0) | BIT(1) | BIT(2) | BIT(3) | CR4_PSE | CR4_PAE | CR4_MCE | BIT(7) | BIT(8) |       \
 	 BIT(9) | BIT(10) | BIT(11) | CR4_LA57 | BIT(16) | CR4_PCIDE | BIT(18) | CR4_SMEP |        \
-	 BIT(21) | BIT(22))
+	 BIT(21) | CR4_PKE)
+
+/* Supervisor state that XSAVES and XRSTORS may move: PASID and CET. Processor trace is not among
+ * it: it writes physical memory, past EPT. */
+#define XSS_ROOT (BIT(10) | BIT(11) | BIT(12))
 
 void controls_setup(void)
 {
@@ -69,11 +73,10 @@ void controls_host(void)
  * guest what CPUID will tell it. */
 static u32 secondary_wanted(bool root)
 {
-	u32 want = SECONDARY_EPT | SECONDARY_VPID | SECONDARY_UNRESTRICTED | SECONDARY_RDTSCP |
-		   SECONDARY_INVPCID | SECONDARY_XSAVES;
+	u32 want = SECONDARY_EPT | SECONDARY_VPID | SECONDARY_UNRESTRICTED | SECONDARY_RDTSCP;
 
 	if (root)
-		return want | SECONDARY_USER_WAIT;
+		return want | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_USER_WAIT;
 	return want | SECONDARY_WBINVD | SECONDARY_ENCLS | SECONDARY_ENCLV;
 }
 
@@ -121,7 +124,7 @@ static void controls(struct vendor_vcpu *x)
 	if ((x->primary & PRIMARY_TSC_OFFSET) != 0)
 		vmwrite(VMCS_TSC_OFFSET, 0);
 	if ((secondary & SECONDARY_XSAVES) != 0)
-		vmwrite(VMCS_XSS_EXITING, 0);
+		vmwrite(VMCS_XSS_EXITING, ~XSS_ROOT);
 	if ((secondary & SECONDARY_ENCLS) != 0)
 		vmwrite(VMCS_ENCLS_EXITING, ~0ul);
 	if ((secondary & SECONDARY_ENCLV) != 0)
@@ -134,7 +137,7 @@ static void control_registers(struct vendor_vcpu *x)
 	x->cr0_mask = CR0_NE | CR0_CD | CR0_NW;
 	x->cr4_allowed = CR4_ROOT_MAX & vmx_capabilities.cr4_fixed1;
 	if (!x->root)
-		x->cr4_allowed &= ~CR4_LA57;
+		x->cr4_allowed &= ~(CR4_LA57 | CR4_PCIDE | CR4_PKE);
 	x->cr4_mask = ~x->cr4_allowed;
 	/* With CR4.MCE clear a machine check would stop the machine, not exit. */
 	if (!x->root)

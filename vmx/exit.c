@@ -226,6 +226,8 @@ bool exit_decode(struct vcpu *v, u32 reason)
 	case REASON_VMFUNC:
 	case REASON_ENCLS:
 	case REASON_ENCLV:
+	case REASON_XSAVES:
+	case REASON_XRSTORS:
 		instruction(v, EXIT_UNDEFINED);
 		return true;
 	default:

@@ -21,6 +21,8 @@
 #define MSR_MTRR_FIX4K	   0x268
 #define MSR_MTRR_FIX_LAST  0x26f
 #define MSR_MTRR_DEFAULT   0x2ff
+#define MSR_TRACE_FIRST	   0x560 /* writes physical memory, past EPT */
+#define MSR_TRACE_LAST	   0x58f
 #define MSR_TME_CAPABILITY 0x981
 #define MSR_TME_LAST	   0x983
 #define MSR_XSS		   0xda0
@@ -92,6 +94,7 @@ static void root_bitmap(u8 *bitmap)
 	exits(bitmap, MSR_VMX_BASIC, MSR_VMX_LAST);
 	exits(bitmap, MSR_SMM_MONITOR, MSR_SMM_MONITOR);
 	exits(bitmap, MSR_SEAMRR_KEYID, MSR_SEAMRR_KEYID);
+	exits(bitmap, MSR_TRACE_FIRST, MSR_TRACE_LAST);
 	exits(bitmap, MSR_TME_CAPABILITY, MSR_TME_LAST);
 	write_exits(bitmap, MSR_UCODE_WRITE, MSR_UCODE_WRITE);
 	write_exits(bitmap, MSR_APIC_BASE, MSR_APIC_BASE);

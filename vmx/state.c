@@ -110,8 +110,11 @@ void vmx_state_get(const struct vcpu *v, struct vcpu_state *s)
 void vmx_state_set(struct vcpu *v, const struct vcpu_state *s)
 {
 	struct vendor_vcpu *x = v->vendor;
+	bool same_paging;
 
 	vmcs_select(v);
+	same_paging = s->cr0 == guest_cr0(x) && s->cr3 == vmread(VMCS_GUEST_CR3) &&
+		      s->cr4 == guest_cr4(x) && s->efer == vmread(VMCS_GUEST_EFER);
 	x->rip = s->rip;
 	x->rsp = s->rsp;
 	x->rflags = s->rflags;
@@ -136,7 +139,8 @@ void vmx_state_set(struct vcpu *v, const struct vcpu_state *s)
 		vmwrite(VMCS_GUEST_ACCESS + 2 * i, s->seg[i].access);
 		vmwrite(VMCS_GUEST_BASE + 2 * i, s->seg[i].base);
 	}
-	paging_changed(x, s->cr0, s->cr4);
+	if (!same_paging)
+		paging_changed(x, s->cr0, s->cr4);
 }
 
 /* MOV to CR0: SDM Vol. 2, "MOV - Move to/from Control Registers", and Vol. 3, 9.8.5. */

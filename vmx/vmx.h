@@ -41,6 +41,7 @@
 #define CR4_VMXE  BIT(13)
 #define CR4_PCIDE BIT(17)
 #define CR4_SMEP  BIT(20)
+#define CR4_PKE	  BIT(22)
 
 #define EFER_SCE BIT(0)
 #define EFER_LME BIT(8)
