@@ -4,6 +4,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
 #include "arch/x86/mtrr.h"
+#include "arch/x86/traps.h"
 #include "kernel/string.h"
 #include "mm/window.h"
 #include "vmx/ops.h"
@@ -112,6 +113,7 @@ const char *vmx_cpu_enable(void)
 	if (!prepared) {
 		mtrr_setup();
 		controls_setup();
+		nmi_window_set(vmx_window_start, vmx_window_end, vmx_window_abort);
 		prepared = true;
 	}
 	if ((control & FEATURE_CONTROL_LOCKED) == 0)

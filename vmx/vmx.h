@@ -214,6 +214,6 @@ bool exit_decode(struct vcpu *v, u32 reason);
 /* entry.S */
 u64 vmx_enter(u64 *gpr, u64 *host_rsp, u64 launched);
 void vmx_nmi_unblock(void);
-extern const char vmx_exit[];
+extern const char vmx_exit[], vmx_window_start[], vmx_window_end[], vmx_window_abort[];
 
 #endif

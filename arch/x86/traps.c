@@ -117,6 +117,17 @@ bool nmi_take(void)
 	return __atomic_exchange_n(&this_cpu()->nmi_seen, false, __ATOMIC_RELAXED);
 }
 
+static struct {
+	u64 start, end, abort;
+} nmi_window;
+
+void nmi_window_set(const char *start, const char *end, const char *abort)
+{
+	nmi_window.start = (u64)start;
+	nmi_window.end = (u64)end;
+	nmi_window.abort = (u64)abort;
+}
+
 void trap_handle(struct trap_frame *f)
 {
 	if (f->vector == VECTOR_NMI) {
@@ -124,6 +135,8 @@ void trap_handle(struct trap_frame *f)
 
 		cpu->nmi_count++;
 		cpu->nmi_seen = true;
+		if (f->rip >= nmi_window.start && f->rip < nmi_window.end)
+			f->rip = nmi_window.abort;
 		return;
 	}
 	if ((f->vector == VECTOR_GP || f->vector == VECTOR_UD || f->vector == VECTOR_PF) &&
