@@ -2,6 +2,7 @@
 #include "arch/x86/mtrr.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
+#include "mm/root.h"
 
 #define MSR_MTRR_CAP	 0xfe
 #define MSR_MTRR_BASE(n) (0x200 + 2 * (n))

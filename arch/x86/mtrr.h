@@ -26,7 +26,4 @@ void mtrr_setup(void);
  * Where the manual leaves an overlap undefined: uncached. */
 bool mtrr_type(hpa_t start, u64 size, u8 *type);
 
-/* See mm/root.h. */
-int memtype_of(hpa_t base, unsigned level);
-
 #endif
