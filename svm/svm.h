@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of svm/ share. The rest of Septum sees kernel/vendor.h only. */
+#ifndef SVM_SVM_H
+#define SVM_SVM_H
+
+#include "kernel/vcpu.h"
+#include "mm/tlb.h"
+#include "svm/vmcb.h"
+
+#define MSR_EFER       0xc0000080
+#define EFER_SCE       BIT(0)
+#define EFER_LME       BIT(8)
+#define EFER_LMA       BIT(10)
+#define EFER_NXE       BIT(11)
+#define EFER_SVME      BIT(12)
+#define EFER_FFXSR     BIT(14)
+#define EFER_TCE       BIT(15)
+#define EFER_AUTO_IBRS BIT(21)
+#define CR0_PE	       BIT(0)
+#define CR0_ET	       BIT(4)
+#define CR0_PG	       BIT(31)
+#define RFLAGS_FIXED   BIT(1)
+#define RFLAGS_TF      BIT(8)
+#define RFLAGS_IF      BIT(9)
+#define RFLAGS_VM      BIT(17)
+#define DR6_BS	       BIT(14)
+
+/* An NMI is being handled by the vCPU, so the next one waits. SVM without virtual NMIs does not
+ * track this (15.21.9): the IRET is intercepted, and the handler has ended when the vCPU is found
+ * at another RIP afterwards. Should an NMI wait at that IRET, it is stepped over. */
+enum nmi_state { NMI_FREE, NMI_BLOCKED, NMI_IRET, NMI_STEP };
+
+/* In the first page of the vCPU. */
+struct vendor_vcpu {
+	struct vmcb *vmcb; /* the second page */
+	u64 vmcb_pa;
+	struct tlb *tlb;
+	u64 epoch;	/* of `tlb` at this vCPU's last flush */
+	u64 generation; /* of the ASID; 0: none yet */
+	u32 cpu;	/* where it ran last */
+	u8 nmi;		/* enum nmi_state */
+	bool window;	/* V_IRQ and the VINTR intercept are on */
+	bool step_tf;	/* NMI_STEP: the guest had set TF itself */
+	u64 iret_rip;	/* NMI_IRET, NMI_STEP */
+};
+
+/* What SVM has on this machine (CPUID 8000000Ah); written once. */
+struct svm_features {
+	u32 asids; /* 0 (the host's) up to asids - 1 */
+	bool next_rip, flush_by_asid, decode_assists;
+};
+extern struct svm_features svm_features;
+
+/* Enters the guest; svm/entry.S. */
+void svm_enter(u64 vmcb_pa, u64 *gprs, u64 host_vmcb_pa);
+
+static inline void vmcb_changed(struct vmcb *vmcb, u64 clean)
+{
+	vmcb->control.clean &= (u32)~clean;
+}
+
+static inline void intercept_set(struct vmcb *vmcb, enum intercept n, bool on)
+{
+	u32 bit = (u32)BIT(n % 32u);
+	u32 *word = &vmcb->control.intercepts[n / 32u];
+
+	*word = on ? *word | bit : *word & ~bit;
+	vmcb_changed(vmcb, CLEAN_INTERCEPTS);
+}
+
+static inline bool svm_long_mode(const struct vmcb *vmcb)
+{
+	return (vmcb->save.efer & EFER_LMA) != 0 && (vmcb->save.cs.attributes & BIT(9)) != 0;
+}
+
+/* svm/maps.c: port and MSR permissions. */
+void maps_setup(void);
+void maps_use(struct vmcb *vmcb, bool root);
+
+/* svm/event.c: event injection. */
+void event_before_entry(struct vcpu *v);
+/* An event whose delivery the exit interrupted goes back to v->event. */
+void event_after_exit(struct vcpu *v);
+/* The vCPU is at its IRET or past it; `stepped`: the exit is the #DB of NMI_STEP, and it is
+ * consumed. Called only while s->nmi is not NMI_FREE. */
+bool event_nmi_track(struct vcpu *v, u32 exit_code);
+void event_window_done(struct vendor_vcpu *s);
+
+/* svm/exit.c: fills v->exit from the VMCB. */
+void exit_decode(struct vcpu *v);
+
+/* svm/state.c: the operations on registers. */
+void state_init(struct vcpu *v);
+u64 svm_rip_get(const struct vcpu *v);
+void svm_rip_set(struct vcpu *v, u64 rip);
+void svm_skip(struct vcpu *v, unsigned length);
+u64 svm_rsp_get(const struct vcpu *v);
+void svm_rsp_set(struct vcpu *v, u64 rsp);
+u64 svm_rflags_get(const struct vcpu *v);
+void svm_rflags_set(struct vcpu *v, u64 rflags);
+unsigned svm_cpl_get(const struct vcpu *v);
+bool svm_long_mode_get(const struct vcpu *v);
+void svm_state_get(const struct vcpu *v, struct vcpu_state *state);
+void svm_state_set(struct vcpu *v, const struct vcpu_state *state);
+bool svm_control_write(struct vcpu *v, unsigned cr, u64 value);
+bool svm_msr_get(const struct vcpu *v, u32 index, u64 *value);
+bool svm_msr_set(struct vcpu *v, u32 index, u64 value);
+void svm_tsc_offset_set(struct vcpu *v, u64 offset);
+
+#endif
