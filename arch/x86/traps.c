@@ -9,8 +9,17 @@
 #define EXCEPTIONS 32
 #define STUB_SIZE  16
 
-enum { VECTOR_NMI = 2, VECTOR_UD = 6, VECTOR_DF = 8, VECTOR_GP = 13, VECTOR_PF = 14,
-       VECTOR_MC = 18 };
+enum {
+	VECTOR_DB = 1,
+	VECTOR_NMI = 2,
+	VECTOR_UD = 6,
+	VECTOR_DF = 8,
+	VECTOR_GP = 13,
+	VECTOR_PF = 14,
+	VECTOR_MC = 18,
+	VECTOR_SX = 30,
+};
+#define SX_INIT 1
 
 /* 64-bit interrupt gate (Intel SDM vol. 3, 6.14.1; AMD APM vol. 2, 4.8.4). */
 struct gate {
@@ -130,6 +139,13 @@ void nmi_window_set(const char *start, const char *end, const char *abort)
 
 void trap_handle(struct trap_frame *f)
 {
+	/* Septum sets no breakpoints. Bochs 2.7 delivers a stepping guest's #DB after its exit, with
+	 * the guest's GS still loaded. */
+	if (f->vector == VECTOR_DB)
+		return;
+	/* SVM turns an INIT that a root device or CPU sends into this (VM_CR.R_INIT). */
+	if (f->vector == VECTOR_SX && f->error == SX_INIT)
+		return;
 	if (f->vector == VECTOR_NMI) {
 		struct cpu *cpu = this_cpu();
 
