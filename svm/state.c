@@ -187,6 +187,9 @@ void svm_state_get(const struct vcpu *v, struct vcpu_state *state)
 			.base = seg->base,
 		};
 	}
+	/* SYSRET leaves SS.DPL as it was; the CPL is what counts (and what state_set takes from
+	 * there). */
+	state->seg[SEG_SS].access = (state->seg[SEG_SS].access & ~0x60u) | (u32)s->cpl << 5;
 }
 
 void svm_state_set(struct vcpu *v, const struct vcpu_state *state)
