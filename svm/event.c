@@ -79,14 +79,14 @@ static void window_set(struct vendor_vcpu *s, bool on)
 	intercept_set(s->vmcb, ICEPT_VINTR, on);
 }
 
-void event_window_done(struct vendor_vcpu *s)
+void svm_event_window_done(struct vendor_vcpu *s)
 {
 	window_set(s, false);
 	/* The processor would have taken an interrupt, so no shadow is left, whatever QEMU says. */
 	s->vmcb->control.shadow &= ~SHADOW_STI_SS;
 }
 
-void event_before_entry(struct vcpu *v)
+void svm_event_before_entry(struct vcpu *v)
 {
 	struct vendor_vcpu *s = v->vendor;
 	struct vmcb *vmcb = s->vmcb;
@@ -126,7 +126,7 @@ void event_before_entry(struct vcpu *v)
 	}
 }
 
-void event_after_exit(struct vcpu *v)
+void svm_event_after_exit(struct vcpu *v)
 {
 	u64 word = v->vendor->vmcb->control.exit_event;
 	u64 type = word & EVENT_TYPE;
@@ -146,7 +146,7 @@ void event_after_exit(struct vcpu *v)
 	v->event = e;
 }
 
-bool event_nmi_track(struct vcpu *v, u32 exit_code)
+bool svm_event_nmi_track(struct vcpu *v, u32 exit_code)
 {
 	struct vendor_vcpu *s = v->vendor;
 	struct vmcb *vmcb = s->vmcb;

@@ -62,7 +62,7 @@ static void reflect(struct vcpu *v, u8 vector, bool has_error)
 	inject_exception(v, vector, has_error, 0);
 }
 
-void exit_decode(struct vcpu *v)
+void svm_exit_decode(struct vcpu *v)
 {
 	const struct vmcb *vmcb = v->vendor->vmcb;
 	struct exit *exit = &v->exit;
@@ -104,12 +104,12 @@ void exit_decode(struct vcpu *v)
 		exit->reason = EXIT_INIT;
 		break;
 	case VMEXIT_SMI:  /* taken by now, since interrupts of that kind are open again */
-	case VMEXIT_IRET: /* event_nmi_track() has seen it */
+	case VMEXIT_IRET: /* svm_event_nmi_track() has seen it */
 		exit->reason = EXIT_WINDOW;
 		break;
 	case VMEXIT_VINTR:
 		exit->reason = EXIT_WINDOW;
-		event_window_done(v->vendor);
+		svm_event_window_done(v->vendor);
 		break;
 	case VMEXIT_UD:
 		exit->reason = EXIT_UD_FAULT;

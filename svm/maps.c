@@ -59,7 +59,7 @@ static void msrpm_set(u8 *map, u32 msr, unsigned access, bool intercept)
 	}
 }
 
-void maps_setup(void)
+void svm_maps_setup(void)
 {
 	bool has_ibpb =
 		cpuid(0x80000000, 0).eax >= 0x80000008 && (cpuid(0x80000008, 0).ebx & BIT(12)) != 0;
@@ -84,7 +84,7 @@ void maps_setup(void)
 	}
 }
 
-void maps_use(struct vmcb *vmcb, bool root)
+void svm_maps_use(struct vmcb *vmcb, bool root)
 {
 	/* The root has no IOIO intercept, so its port map is never read. */
 	vmcb->control.iopm = pfn_to_hpa(own_pfn(guest_iopm)).n;

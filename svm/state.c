@@ -78,7 +78,7 @@ static void efer_set(struct vmcb *vmcb, u64 efer)
 }
 
 /* The state that SEPTUM_CALL_VCPU_CREATE promises. */
-void state_init(struct vcpu *v)
+void svm_state_init(struct vcpu *v)
 {
 	static const struct segment_state code = {8, ~0u, 0xc09b, 0};
 	static const struct segment_state data = {16, ~0u, 0xc093, 0};

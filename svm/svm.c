@@ -86,7 +86,7 @@ static const char *svm_cpu_enable(void)
 			.flush_by_asid = (id.edx & BIT(6)) != 0,
 			.decode_assists = (id.edx & BIT(7)) != 0,
 		};
-		maps_setup();
+		svm_maps_setup();
 	}
 	if (here->save_area == NULL) {
 		here->save_area = own_alloc(1);
@@ -158,10 +158,10 @@ static void svm_vcpu_init(struct vcpu *v, void *const pages[])
 		.tlb = v->root ? root_tlb() : &v->vm->memory.tlb,
 	};
 	intercepts_init(vmcb, v->root);
-	maps_use(vmcb, v->root);
+	svm_maps_use(vmcb, v->root);
 	vmcb->control.nested = NESTED_PAGING;
 	vmcb->control.ncr3 = pfn_to_hpa(nested->root).n;
-	state_init(v);
+	svm_state_init(v);
 }
 
 static void svm_vcpu_destroy(struct vcpu *v)
@@ -235,7 +235,7 @@ static void svm_run(struct vcpu *v)
 		return;
 	}
 	if (v->event.kind != EVENT_NONE || v->nmi_pending || v->interrupt >= 0)
-		event_before_entry(v);
+		svm_event_before_entry(v);
 	/* tlb_enter() speaks for the CPU; each vCPU has an ASID of its own, and so its own epoch.
 	 */
 	epoch = __atomic_load_n(&s->tlb->epoch, __ATOMIC_ACQUIRE);
@@ -251,20 +251,20 @@ static void svm_run(struct vcpu *v)
 	stgi();
 	if ((u32)vmcb->control.exit_code == VMEXIT_INVALID) {
 		entry_refused(s, here, rip);
-		exit_decode(v);
+		svm_exit_decode(v);
 		return;
 	}
 	vmcb->control.tlb_control = TLB_KEEP;
 	vmcb->control.clean = CLEAN_ALL;
 	v->gpr[RAX] = vmcb->save.rax;
 	if ((vmcb->control.exit_event & EVENT_VALID) != 0)
-		event_after_exit(v);
-	if (s->nmi != NMI_FREE && event_nmi_track(v, (u32)vmcb->control.exit_code)) {
+		svm_event_after_exit(v);
+	if (s->nmi != NMI_FREE && svm_event_nmi_track(v, (u32)vmcb->control.exit_code)) {
 		v->exit.reason = EXIT_WINDOW;
 		v->exit.code = vmcb->control.exit_code;
 		return;
 	}
-	exit_decode(v);
+	svm_exit_decode(v);
 }
 
 const struct vendor_ops svm_ops = {

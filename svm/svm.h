@@ -74,23 +74,23 @@ static inline bool svm_long_mode(const struct vmcb *vmcb)
 }
 
 /* svm/maps.c: port and MSR permissions. */
-void maps_setup(void);
-void maps_use(struct vmcb *vmcb, bool root);
+void svm_maps_setup(void);
+void svm_maps_use(struct vmcb *vmcb, bool root);
 
 /* svm/event.c: event injection. */
-void event_before_entry(struct vcpu *v);
+void svm_event_before_entry(struct vcpu *v);
 /* An event whose delivery the exit interrupted goes back to v->event. */
-void event_after_exit(struct vcpu *v);
+void svm_event_after_exit(struct vcpu *v);
 /* The vCPU is at its IRET or past it; `stepped`: the exit is the #DB of NMI_STEP, and it is
  * consumed. Called only while s->nmi is not NMI_FREE. */
-bool event_nmi_track(struct vcpu *v, u32 exit_code);
-void event_window_done(struct vendor_vcpu *s);
+bool svm_event_nmi_track(struct vcpu *v, u32 exit_code);
+void svm_event_window_done(struct vendor_vcpu *s);
 
 /* svm/exit.c: fills v->exit from the VMCB. */
-void exit_decode(struct vcpu *v);
+void svm_exit_decode(struct vcpu *v);
 
 /* svm/state.c: the operations on registers. */
-void state_init(struct vcpu *v);
+void svm_state_init(struct vcpu *v);
 u64 svm_rip_get(const struct vcpu *v);
 void svm_rip_set(struct vcpu *v, u64 rip);
 void svm_skip(struct vcpu *v, unsigned length);
