@@ -35,11 +35,13 @@ say = @printf '  %-5s %s\n' $1 $2
 
 .PHONY: help
 help:
+	@echo "V=1 shows the commands; DEBUG=1, PRODUCTION=1 (no assertions) and COVERAGE=1 build into build/<variant>."
 	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
 
 #: make build      Septum and its guests, into build/
 .PHONY: build
 build: $B/septum.elf guests
+	@:
 
 # Two links: the first tells where the functions are, the second embeds that table, in
 # read-only data, behind the text, so that no function moves.
@@ -79,7 +81,36 @@ $B/%.S.o: %.S Makefile
 
 -include $(OBJECTS:.o=.d)
 
+RUN = tools/run --image $B/septum.elf --machine $(MACHINE) --emulator $(EMULATOR) --accel auto \
+	--firmware $(FIRMWARE) --memory $(MEMORY)
+
+#: make run        boot Septum with its demonstration; MACHINE=svm|vmx FIRMWARE=bios|uefi MEMORY=256M
+#:                 CMDLINE="boot options" EMULATOR=qemu|bochs
+.PHONY: run
+run:
+	@tools/packages run
+	@$(MAKE) --no-print-directory build
+	@tools/mkiso --image $B/septum.elf --output build/septum.iso --timeout 0 --cmdline "emulator-exit $(CMDLINE)"
+	@$(RUN) --iso build/septum.iso --timeout 600
+
+#: make debug      as run, under QEMU, stopped for gdb; starts gdb if this is a terminal
+.PHONY: debug
+debug:
+	@tools/packages debug
+	@$(MAKE) --no-print-directory build
+	@$(RUN) --emulator qemu --accel tcg --kernel-boot --timeout 0 --gdb --cmdline "$(CMDLINE)"
+
+#: make iso        build/septum.iso for a USB stick or a CD, BIOS and UEFI; CMDLINE="boot options"
+.PHONY: iso
+iso:
+	@tools/packages run
+	@$(MAKE) --no-print-directory build
+	@tools/mkiso --image $B/septum.elf --output build/septum.iso --cmdline "console=both $(CMDLINE)"
+	@echo "build/septum.iso is ready: write it to a whole USB stick, or boot it as a CD"
+
 #: make clean      remove build/
 .PHONY: clean
 clean:
 	rm -rf build
+
+include $(wildcard mk/*.mk)

@@ -8,4 +8,10 @@
 /* Write text to every console that is on; '\n' becomes CR LF where a terminal needs it. */
 void console_write(const char *text, size_t length);
 
+/* At first, messages go to COM1 and the screen; from here on where the option console= says. */
+void console_choose(void);
+
+/* The last words of a machine that stops are for everybody. */
+void console_everywhere(void);
+
 #endif

@@ -6,9 +6,11 @@
 #include "arch/x86/machine.h"
 #include "arch/x86/multiboot.h"
 #include "arch/x86/paging.h"
+#include "arch/x86/screen.h"
 #include "arch/x86/traps.h"
 #include "arch/x86/uart.h"
 #include "kernel/cmdline.h"
+#include "kernel/console.h"
 #include "kernel/main.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
@@ -60,18 +62,22 @@ void boot_main(u32 magic, u64 information, u64 image)
 
 	cpu_early(&boot_cpu);
 	uart_start();
-	printk(LOG_INFO, "Septum, a microhypervisor for private and shared memory");
 	problem = multiboot_read(magic, information, image, (u64)(image_end - image_start));
+	screen_start();
+	printk(LOG_INFO, "Septum, a microhypervisor for private and shared memory");
 	if (problem != NULL)
 		boot_fail("%s: %s.", boot_info.loader, problem);
 	if (!cmdline_parse(boot_info.cmdline))
 		boot_fail("Boot options: correct the line \"%s\".", boot_info.cmdline);
+	console_choose();
 	printk(LOG_INFO, "%s, options: %s", boot_info.loader, boot_info.cmdline);
 	check_processor();
 	print_memory_map();
 
+	screen_unmap();
 	paging_start(&boot_cpu, image);
 	own_start();
+	screen_map();
 	stacks_map(0);
 	cpu_tables_load(&boot_cpu);
 	boot_stack_switch(stack_main_top(0), start);

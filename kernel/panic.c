@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kernel/panic.h"
 #include "arch/x86/machine.h"
+#include "kernel/console.h"
 #include "kernel/print.h"
 #include "kernel/symbols.h"
 
@@ -45,6 +46,7 @@ static _Noreturn void panic_end(u64 ip, u64 frame, const char *format, va_list a
 		machine_stop(EXIT_PANIC);
 	}
 	panicking = true;
+	console_everywhere();
 	printk(LOG_ERROR, "Septum panic, the machine stops here:");
 	vprintk(LOG_ERROR, format, args);
 	backtrace_print(ip, frame);
@@ -71,6 +73,7 @@ void boot_fail(const char *format, ...)
 {
 	va_list args;
 
+	console_everywhere();
 	va_start(args, format);
 	vprintk(LOG_ERROR, format, args);
 	va_end(args);

@@ -51,6 +51,11 @@ mb2_header:
 	.long 12
 	.long 2
 
+	.balign 8			/* optional and unknown to loaders; tools/mkiso makes it a */
+	.word 0xfe, 1			/* framebuffer tag (5) in the image for UEFI */
+	.long 20
+	.long 0, 0, 32
+
 	.balign 8			/* modules on page boundaries */
 	.word 6, 0
 	.long 8
