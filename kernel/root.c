@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* VM 0: the root partition's vCPU, from Septum's own frames. */
+#include "kernel/panic.h"
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
 #include "mm/window.h"
@@ -21,6 +22,14 @@
 #define ACCESS_TSS	0x008bu
 #define ACCESS_UNUSABLE 0x10000u
 
+/* Taken by vm_reserve_root(). */
+static struct {
+	struct vm *vm;
+	struct vcpu *vcpu;
+	void *xsave;
+	void *vendor[VCPU_VENDOR_PAGES_MAX];
+} reserved;
+
 static struct vm *root_vm;
 
 struct vcpu *vm_root_vcpu(void)
@@ -33,11 +42,22 @@ static u64 pages(u64 bytes)
 	return (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
 }
 
+void vm_reserve_root(void)
+{
+	reserved.vm = own_alloc(pages(sizeof(struct vm)));
+	reserved.vcpu = own_alloc(pages(sizeof(struct vcpu)));
+	reserved.xsave = own_alloc(world_xsave_pages_root());
+	for (unsigned i = 0; i < vendor->vcpu_pages; i++)
+		reserved.vendor[i] = own_alloc(1);
+}
+
 struct vcpu *vm_create_root(u64 entry, u64 stack, u64 argument, u64 cr3)
 {
-	struct vm *vm = own_alloc(pages(sizeof(*vm)));
-	struct vcpu *v = own_alloc(pages(sizeof(*v)));
+	struct vm *vm = reserved.vm;
+	struct vcpu *v = reserved.vcpu;
 	struct vcpu_state state;
+
+	ASSERT(vm);
 
 	vm->vcpu_limit = 1;
 	vm->state = VM_RUNNABLE;
@@ -45,8 +65,8 @@ struct vcpu *vm_create_root(u64 entry, u64 stack, u64 argument, u64 cr3)
 	v->root = true;
 	v->interrupt = -1;
 	for (unsigned i = 0; i < vendor->vcpu_pages; i++)
-		v->vendor_pages[i] = own_alloc(1);
-	world_init(&v->world, own_alloc(world_xsave_pages_root()), true);
+		v->vendor_pages[i] = reserved.vendor[i];
+	world_init(&v->world, reserved.xsave, true);
 	vendor->vcpu_init(v, v->vendor_pages);
 	vendor->load(v);
 	vendor->state_get(v, &state);

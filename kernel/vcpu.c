@@ -94,7 +94,7 @@ struct result vcpu_create(u64 id, u64 index)
 	world_init(&v->world, frames.xsave, false);
 	vendor->vcpu_init(v, v->vendor_pages);
 	vendor->load(vm_root_vcpu());
-	vm->frames_held += frames_count();
+	vm->objects += frames_count();
 	vm->vcpus[index] = v;
 	trace(SEPTUM_TRACE_VM, vm->id, (unsigned)index, SEPTUM_CALL_VCPU_CREATE, 0);
 	return (struct result){OK, 0, 0};
@@ -115,7 +115,7 @@ void vcpus_destroy(struct vm *vm)
 		for (unsigned n = 0; n < vendor->vcpu_pages; n++)
 			frames.vendor[n] = v->vendor_pages[n];
 		frames_give(vm->pool, &frames);
-		vm->frames_held -= frames_count();
+		vm->objects -= frames_count();
 	}
 }
 

@@ -179,7 +179,7 @@ struct result vm_create(u64 type, u64 flags, u64 pool_number, u64 vcpus, u64 sha
 	vm->flags = (u32)flags;
 	vm->vcpu_limit = (u32)vcpus;
 	vm->pool = pool;
-	vm->frames_held = 1;
+	vm->objects = 1;
 	result = (struct result){ring_attach(vm, pfn(ring)), 6, 0};
 	if (result.status != OK)
 		goto no_ring;
@@ -266,7 +266,7 @@ static bool counter_measured(struct vm *vm, u64 counter, u64 *value)
 
 	switch (counter) {
 	case SEPTUM_COUNTER_FRAMES_HELD:
-		*value = vm->frames_held + vm->memory.frames_held;
+		*value = vm->objects + memory_frames(&vm->memory);
 		return true;
 	case SEPTUM_COUNTER_FLUSHES:
 		*value = vm->memory.tlb.flush_count;

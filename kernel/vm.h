@@ -31,7 +31,7 @@ struct vm {
 	struct memory memory;
 	struct ring ring;
 	u64 counters[SEPTUM_COUNTER_END]; /* those that belong to no vCPU */
-	u64 frames_held;		  /* OBJECT frames */
+	u64 objects;			  /* OBJECT frames */
 	pfn_t ring_first;		  /* of the ring area */
 	struct vcpu *vcpus[SEPTUM_MAX_VCPUS];
 };
@@ -72,6 +72,10 @@ struct result vm_run(u64 id, u64 index);
 struct result hypercall(u64 number, const u64 *arg);
 /* "VM_CREATE" and so on; NULL: there is no such call. */
 const char *hypercall_name(u64 number);
+
+/* Takes the frames of VM 0 by own_alloc(): after world_setup() and the choice of the vendor, before
+ * memory_setup(). */
+void vm_reserve_root(void);
 
 /* Makes VM 0 and its vCPU from Septum's own frames; `entry`, `stack`, `argument` (rdi) and page
  * tables `cr3` are addresses in root memory. */
