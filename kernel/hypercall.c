@@ -2,6 +2,7 @@
 /* The root-facing hypercalls: <septum/abi.h>, part 2. */
 #include "kernel/console.h"
 #include "kernel/exits.h"
+#include "kernel/print.h"
 #include "kernel/trace.h"
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
@@ -84,11 +85,16 @@ static struct result call_console(const u64 *arg)
 
 static struct result call_audit(const u64 *arg)
 {
-	u32 violated = 0;
+	static struct ratelimit limit;
+	struct audit_report report = {0};
+	enum audit_violation violation = audit_run(&report);
 
 	(void)arg;
-	violated = audit();
-	return (struct result){violated ? E_BROKEN : OK, 0, violated};
+	if (violation == AUDIT_CLEAN)
+		return done(0);
+	printk_limited(&limit, LOG_ERROR, "audit: %s (owner %u, frame %lx, page %lx)", report.text,
+		       report.owner, report.pfn.n, report.page);
+	return (struct result){E_BROKEN, 0, violation};
 }
 
 static struct result call_trace_read(const u64 *arg)
