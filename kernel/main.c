@@ -14,7 +14,6 @@
 #include "kernel/main.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
-#include "kernel/start.h"
 
 extern const char image_start[], image_end[];
 
@@ -52,7 +51,9 @@ static _Noreturn void start(void)
 {
 	acpi_start();
 	objects_start();
-	hypervisor_start();
+	own_seal();
+	printk(LOG_INFO, "Septum is up.");
+	machine_stop(EXIT_SUCCESS);
 }
 
 void boot_main(u32 magic, u64 information, u64 image)

@@ -186,10 +186,12 @@ bool audit_pools(struct audit_report *report)
 
 			for (; at != BLOCK_NONE && listed <= limit; listed++) {
 				const struct block *block = pool_block(pfn(at * BLOCK_PAGES));
-				unsigned right = block->free_count == BLOCK_PAGES ? BLOCK_WHOLE
-						 : block->free_count != 0	  ? BLOCK_PARTIAL
-										  : BLOCK_FULL;
+				unsigned right = BLOCK_FULL;
 
+				if (block->free_count == BLOCK_PAGES)
+					right = BLOCK_WHOLE;
+				else if (block->free_count != 0)
+					right = block->mixed ? BLOCK_PARTIAL_MIXED : BLOCK_PARTIAL;
 				if (block->pool != id || right != list || block->list != list)
 					return audit_fail(report, AUDIT_POOL_COUNT, (u16)id,
 							  pfn(at * BLOCK_PAGES), ~0ul);

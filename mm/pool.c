@@ -18,7 +18,8 @@ void pool_setup(void)
 
 	blocks = own_alloc(ALIGN_UP(count * sizeof(*blocks), PAGE_SIZE) / PAGE_SIZE);
 	for (u32 id = 0; id < SEPTUM_MAX_POOLS; id++)
-		pools[id] = (struct pool){.id = id, .lists = {BLOCK_NONE, BLOCK_NONE, BLOCK_NONE}};
+		pools[id] = (struct pool){
+			.id = id, .lists = {BLOCK_NONE, BLOCK_NONE, BLOCK_NONE, BLOCK_NONE}};
 }
 
 const struct block *pool_block(pfn_t p)
@@ -219,6 +220,12 @@ u64 pool_total_count(const struct pool *pool)
 	return READ_ONCE(pool->total);
 }
 
+/* The list of a block that is broken. */
+static enum block_list list_of(const struct block *block)
+{
+	return block->mixed ? BLOCK_PARTIAL_MIXED : BLOCK_PARTIAL;
+}
+
 static enum frame_op take_op(enum frame_state state)
 {
 	switch (state) {
@@ -236,20 +243,31 @@ static enum frame_op take_op(enum frame_state state)
 /* The pool is locked and has a free frame. */
 static pfn_t take(struct pool *pool, enum frame_state state, u16 owner, u64 arg)
 {
+	/* Content: broken blocks first, whole ones are worth more. Others keep to blocks of theirs.
+	 */
+	static const u8 orders[2][3] = {
+		{BLOCK_PARTIAL, BLOCK_PARTIAL_MIXED, BLOCK_WHOLE},
+		{BLOCK_PARTIAL_MIXED, BLOCK_WHOLE, BLOCK_PARTIAL},
+	};
+	const u8 *order = orders[state != FRAME_PRIVATE];
+	u32 index = BLOCK_NONE;
 	struct block *block;
 	unsigned word = 0;
 	bool done;
 	pfn_t p;
 
-	/* Broken blocks first: whole ones are worth more. */
-	if (pool->lists[BLOCK_PARTIAL] != BLOCK_NONE) {
-		block = &blocks[pool->lists[BLOCK_PARTIAL]];
-	} else {
-		ASSERT(pool->lists[BLOCK_WHOLE] != BLOCK_NONE);
-		block = &blocks[pool->lists[BLOCK_WHOLE]];
-		frame_split(pfn((u64)(block - blocks) * BLOCK_PAGES));
-		list_move(pool, block, BLOCK_PARTIAL);
+	for (unsigned i = 0; index == BLOCK_NONE; i++) {
+		ASSERT(i < 3);
+		index = pool->lists[order[i]];
 	}
+	block = &blocks[index];
+	if (block->list == BLOCK_WHOLE) {
+		frame_split(pfn((u64)index * BLOCK_PAGES));
+		block->mixed = false;
+	}
+	block->mixed |= state != FRAME_PRIVATE;
+	if (block->list != list_of(block))
+		list_move(pool, block, list_of(block));
 	while (block->free[word] == 0)
 		word++;
 	p = pfn((u64)(block - blocks) * BLOCK_PAGES + word * 64ul +
@@ -286,6 +304,7 @@ pfn_t pool_take_block(struct pool *pool, u16 owner, u64 arg)
 		p = pfn((u64)(block - blocks) * BLOCK_PAGES);
 		bitmap_fill(block, 0);
 		block->free_count = 0;
+		block->mixed = false;
 		list_move(pool, block, BLOCK_FULL);
 		pool->free -= BLOCK_PAGES;
 		done = frame_change_block(FRAME_OP_TAKE_PRIVATE, p, owner, arg);
@@ -347,7 +366,7 @@ void pool_give(struct pool *pool, pfn_t p)
 		ASSERT(joined);
 		list_move(pool, block, BLOCK_WHOLE);
 	} else if (block->free_count == 1) {
-		list_move(pool, block, BLOCK_PARTIAL);
+		list_move(pool, block, list_of(block));
 	}
 	spin_unlock(&pool->lock);
 }

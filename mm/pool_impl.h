@@ -6,8 +6,11 @@
 #include "kernel/spinlock.h"
 #include "mm/pool.h"
 
-/* Which list of its pool a block is on. */
-enum block_list { BLOCK_WHOLE, BLOCK_PARTIAL, BLOCK_FULL, BLOCK_LISTS };
+/* Which list of its pool a block is on. Partial ones that have lent frames for something else than
+ * private content are apart: content does not fill up their holes first, nor do tables take the
+ * place of a page that left a private block, which can be one block again when the page comes back.
+ */
+enum block_list { BLOCK_WHOLE, BLOCK_PARTIAL, BLOCK_PARTIAL_MIXED, BLOCK_FULL, BLOCK_LISTS };
 
 #define BLOCK_NONE (~0u)
 
@@ -17,8 +20,8 @@ struct block {
 	u32 next, prev;
 	u16 free_count;
 	u8 pool;
-	u8 list; /* enum block_list */
-	u32 reserved;
+	u8 list;    /* enum block_list */
+	bool mixed; /* since it was last whole: frames were taken for tables or objects */
 };
 _Static_assert(sizeof(struct block) == 80, "one for each 2 MiB of RAM");
 

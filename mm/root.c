@@ -87,6 +87,8 @@ static void tables_setup(void)
 {
 	u64 count = TABLES_MIN + frame_limit().n / BLOCK_PAGES / TABLES_BLOCKS_SHARE;
 
+	free_tables = NULL;
+	free_count = 0;
 	tables_base = own_alloc(count);
 	for (u64 i = count; i-- > 0;)
 		table_push(tables_base + i * (PAGE_SIZE / sizeof(u64)));
@@ -98,6 +100,7 @@ void memory_setup(const struct memory_region *regions, unsigned count, unsigned 
 	struct reserve reserve = {NULL, 1};
 	u64 limit = 0;
 
+	hidden_count = 0;
 	pages_end = 1ul << (MIN(phys_bits, 48u) - PAGE_SHIFT);
 	for (unsigned i = 0; i < count; i++) {
 		if (regions[i].ram)

@@ -15,9 +15,9 @@
 #include "kernel/types.h"
 #include "mm/memory.h"
 
-/* The root's EPT memory type (SDM Vol. 3, 28.3.7: 0 UC, 1 WC, 4 WT, 5 WP, 6 WB) of one 4 KiB, 2 MiB or
- * 1 GiB range (`level`) at `base` that is not RAM; negative: not the same throughout. Given by arch/;
- * without it, UC. */
+/* The root's EPT memory type (SDM Vol. 3, 28.3.7: 0 UC, 1 WC, 4 WT, 5 WP, 6 WB) of one 4 KiB, 2 MiB
+ * or 1 GiB range (`level`) at `base` that is not RAM; negative: not the same throughout. Given by
+ * arch/; without it, UC. */
 int memtype_of(hpa_t base, unsigned level);
 
 void root_lock(void);

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-2-Clause
+include tests/host/tests.mk
