@@ -264,7 +264,7 @@ static void decode_memory_32(struct cursor *c, u8 modrm, const struct prefixes *
 
 	if (sib_follows) {
 		const u8 sib = next_byte(c);
-		const unsigned index = ((sib >> 3) & 7) | (p->rex & REX_X ? 8 : 0);
+		const unsigned index = ((sib >> 3) & 7) | ((p->rex & REX_X) ? 8 : 0);
 
 		base = sib & 7;
 		if (index != REG_RSP) {
@@ -279,7 +279,7 @@ static void decode_memory_32(struct cursor *c, u8 modrm, const struct prefixes *
 		mem->disp = next_signed(c, 4);
 		return;
 	}
-	mem->base = (u8)(base | (p->rex & REX_B ? 8 : 0));
+	mem->base = (u8)(base | ((p->rex & REX_B) ? 8 : 0));
 	if (mod != 0)
 		mem->disp = next_signed(c, mod == 1 ? 1 : 4);
 }
@@ -377,7 +377,7 @@ static void decode_string_operands(struct insn *insn, const struct prefixes *p, 
 	if ((flags & (SOURCE | DEST)) == (SOURCE | DEST))
 		insn->source = source;
 	if (flags & (SOURCE | DEST)) {
-		insn->mem = flags & DEST ? destination : source;
+		insn->mem = (flags & DEST) ? destination : source;
 		insn->has_mem = true;
 	}
 }
@@ -408,13 +408,13 @@ static bool decode_modrm(struct cursor *c, struct insn *insn, const struct prefi
 
 	decode_sizes(insn, p, *flags);
 	if (*flags & REG) {
-		const unsigned n = reg | (p->rex & REX_R ? 8 : 0);
+		const unsigned n = reg | ((p->rex & REX_R) ? 8 : 0);
 
 		insn->reg = byte_or_full(n, insn->size, p);
 		insn->has_reg = true;
 	}
 	if (is_register) {
-		const unsigned n = (modrm & 7) | (p->rex & REX_B ? 8 : 0);
+		const unsigned n = (modrm & 7) | ((p->rex & REX_B) ? 8 : 0);
 
 		insn->rm = byte_or_full(n, insn->mem_size, p);
 		insn->has_rm = true;

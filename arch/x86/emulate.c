@@ -33,7 +33,7 @@ u64 insn_linear(const struct insn *insn, const struct insn_mem *mem, const u64 g
 		offset += gpr[mem->index] * mem->scale;
 	if (is_bit_op(insn->op) && insn->has_reg) {
 		/* the bit offset is signed; whole operands of it move the address */
-		const s64 bits = 8 * insn->size;
+		const s64 bits = (s64)insn->size * 8;
 		const s64 bit = (s64)extend_sign(gpr[insn->reg.n], insn->size);
 
 		offset += (u64)((bit & ~(bits - 1)) >> 3);
@@ -108,7 +108,7 @@ static u64 bit_op(enum insn_op op, unsigned size, u64 a, u64 b, u64 *rflags)
 {
 	const u64 bit = BIT(b & (8 * size - 1));
 
-	*rflags = (*rflags & ~FLAG_CF) | (a & bit ? FLAG_CF : 0);
+	*rflags = (*rflags & ~FLAG_CF) | ((a & bit) ? FLAG_CF : 0);
 	switch (op) {
 	case INSN_BTS:
 		return a | bit;
@@ -203,7 +203,7 @@ static void advance(const struct insn *insn, u64 gpr[16], unsigned n, s64 by)
 static enum execute_status execute_string(const struct insn *insn, u64 gpr[16], u64 rflags,
 					  u64 loaded, u64 *stored)
 {
-	const s64 step = rflags & FLAG_DF ? -(s64)insn->size : insn->size;
+	const s64 step = (rflags & FLAG_DF) ? -(s64)insn->size : insn->size;
 
 	switch (insn->op) {
 	case INSN_STOS:

@@ -48,7 +48,7 @@ static enum paging paging_of(const struct guest_mmu *mmu)
 {
 	if (mmu->efer & EFER_LMA)
 		return PAGING_4_LEVEL;
-	return mmu->cr4 & CR4_PAE ? PAGING_PAE : PAGING_32;
+	return (mmu->cr4 & CR4_PAE) ? PAGING_PAE : PAGING_32;
 }
 
 static bool nx_enabled(const struct guest_mmu *mmu)

@@ -47,10 +47,11 @@ struct guest_mmu {
 	const u64 *pdpte; /* PAE: the four PDPTE registers (VMX); NULL: in memory at CR3 (SVM) */
 };
 
-#define WALK_WRITE    BIT(0)
-#define WALK_FETCH    BIT(1) /* instruction fetch; not together with WALK_WRITE */
-#define WALK_IMPLICIT BIT(2) /* the processor's own access (GDT, IDT, TSS): supervisor at any CPL  \
-			      */
+#define WALK_WRITE BIT(0)
+#define WALK_FETCH BIT(1) /* instruction fetch; not together with WALK_WRITE */
+#define WALK_IMPLICIT                                                                              \
+	BIT(2) /* the processor's own access (GDT, IDT, TSS): supervisor at any CPL                \
+		*/
 
 #define WALK_TRIES 16u /* the guest may change an entry under the walk so often */
 
