@@ -29,7 +29,7 @@ root_objects = $(1:%=$(GB)/root/%.o)
 guest_objects = $(1:%=$(GB)/guest/%.o)
 
 .PHONY: guests
-guests: $B/manager.elf $B/demo.elf $B/flat32.bin
+guests: $B/manager.elf $B/testman.elf $B/demo.elf $B/small.elf $B/flat32.bin
 
 $(GB)/root/%.c.o: %.c guests/guests.mk
 	@mkdir -p $(@D)
