@@ -17,7 +17,7 @@ PYTHON := python3
 CPPFLAGS := -I. -Iinclude -MMD -MP $(if $(COVERAGE),-DCOVERAGE) $(if $(PRODUCTION),-DPRODUCTION) \
 	$(if $(DEBUG),-DDEBUG)
 CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
-	-mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing -fno-omit-frame-pointer \
+	-mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer \
 	-fno-optimize-sibling-calls -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
 	-Wall -Wextra -Werror -Wconversion -Wmissing-prototypes
 ASFLAGS := -g -fno-pic

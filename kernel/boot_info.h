@@ -31,7 +31,7 @@ struct boot_framebuffer {
 	hpa_t address; /* 0: there is no linear framebuffer */
 	u32 pitch;     /* bytes per line */
 	u32 width, height;
-	u8 bits; /* per pixel: 32 */
+	u8 bits; /* per pixel: 24 or 32 */
 };
 
 struct boot_info {

@@ -2,6 +2,7 @@
 /* Start-up, in order. */
 #include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/crash.h"
 #include "arch/x86/io.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/multiboot.h"
@@ -51,6 +52,7 @@ static _Noreturn void start(void)
 {
 	acpi_start();
 	objects_start();
+	crash_if_asked();
 	own_seal();
 	printk(LOG_INFO, "Septum is up.");
 	machine_stop(EXIT_SUCCESS);

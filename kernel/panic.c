@@ -7,14 +7,14 @@
 
 #define BACKTRACE_MAX 24
 
-static void print_address(u64 address)
+static void print_address(u64 address, bool is_return)
 {
 	const char *name;
 	u64 offset;
 
 	/* A return address may be the first byte of the next function; the call is before it. */
-	if (symbol_find(address - 1, &name, &offset))
-		printk(LOG_ERROR, "  %016lx  %s+0x%lx", address, name, offset + 1);
+	if (symbol_find(address - is_return, &name, &offset))
+		printk(LOG_ERROR, "  %016lx  %s+0x%lx", address, name, offset + is_return);
 	else
 		printk(LOG_ERROR, "  %016lx", address);
 }
@@ -23,14 +23,14 @@ void backtrace_print(u64 ip, u64 frame)
 {
 	printk(LOG_ERROR, "backtrace:");
 	if (ip != 0)
-		print_address(ip + 1);
+		print_address(ip, false);
 	for (unsigned i = 0; i < BACKTRACE_MAX && frame != 0; i++) {
 		u64 next, address;
 
 		if (!machine_stack_read(frame, &next) || !machine_stack_read(frame + 8, &address))
 			break;
 		if (address != 0)
-			print_address(address);
+			print_address(address, true);
 		if (next <= frame)
 			break;
 		frame = next;

@@ -193,8 +193,8 @@ static bool read_mb2_mmap(const struct mb2_mmap *map)
 
 static void read_mb2_framebuffer(const struct mb2_framebuffer *f)
 {
-	if (f->type != FRAMEBUFFER_RGB || f->bits != 32 || f->width > 16384 || f->height > 16384 ||
-	    f->pitch < f->width * 4 || f->pitch > 65536)
+	if (f->type != FRAMEBUFFER_RGB || (f->bits != 24 && f->bits != 32) || f->width > 16384 ||
+	    f->height > 16384 || f->pitch < f->width * (f->bits / 8u) || f->pitch > 65536)
 		return;
 	boot_info.framebuffer = (struct boot_framebuffer){
 		.address = hpa(f->address),

@@ -8,15 +8,17 @@
 #define TEXT_COLUMNS 80
 #define TEXT_ROWS    25
 #define TEXT_GREY    0x0700
-#define PIXEL_GREY   0x00c0c0c0
+#define PIXEL_GREY   0xc0 /* in each of a pixel's three colours */
 #define BOOT_MAPPED  0x100000000ul
 
-/* A cell of text is one u16; a cell of pixels FONT_WIDTH x FONT_HEIGHT u32. */
+/* A cell of text is one u16, a cell of pixels FONT_WIDTH x FONT_HEIGHT pixels of three or four
+ * bytes. */
 static struct {
 	volatile u8 *base; /* NULL: not reachable */
 	hpa_t address;	   /* 0: there is none */
 	u64 size;
 	u32 pitch; /* bytes per line of pixels; 0: text */
+	u32 pixel; /* bytes per pixel */
 	u32 columns, rows;
 	u32 column, row;
 } screen;
@@ -28,6 +30,7 @@ void screen_start(void)
 	if (f->address.n != 0) {
 		screen.address = f->address;
 		screen.pitch = f->pitch;
+		screen.pixel = f->bits / 8;
 		screen.size = (u64)f->pitch * f->height;
 		screen.columns = f->width / FONT_WIDTH;
 		screen.rows = f->height / FONT_HEIGHT;
@@ -73,12 +76,16 @@ static void draw(u32 column, u32 row, char c)
 	}
 	glyph = font_glyph(c);
 	for (u32 y = 0; y < FONT_HEIGHT; y++) {
-		volatile u32 *line = (volatile u32 *)(screen.base +
-						      (u64)(row * FONT_HEIGHT + y) * screen.pitch) +
-				     column * FONT_WIDTH;
+		volatile u8 *dot = screen.base + (u64)(row * FONT_HEIGHT + y) * screen.pitch +
+				   (u64)column * FONT_WIDTH * screen.pixel;
 
-		for (u32 x = 0; x < FONT_WIDTH; x++)
-			line[x] = font_dot(glyph, x, y) ? PIXEL_GREY : 0;
+		for (u32 x = 0; x < FONT_WIDTH; x++, dot += screen.pixel) {
+			u8 colour = font_dot(glyph, x, y) ? PIXEL_GREY : 0;
+
+			dot[0] = colour;
+			dot[1] = colour;
+			dot[2] = colour;
+		}
 	}
 }
 
