@@ -22,16 +22,20 @@ enum after guest_run(struct vcpu *v);
  * says (#DF, shutdown). */
 void inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error);
 
-/* A denied access: #MC with bank 0 filled. */
+/* A denied access: #MC with bank 0 filled, at the vCPU's next entry. `v` need not be loaded. */
 void inject_machine_check(struct vcpu *v, gpa_t gpa);
 
 /* RIP past the instruction that caused the exit; decodes it when the processor did not say its
  * length. False: its bytes could not be read (an event or fault is then pending) and nothing has
  * changed. */
 bool exit_skip(struct vcpu *v);
+/* That length alone, as exit_skip() finds it. */
+bool exit_length(struct vcpu *v, unsigned *length);
 
 /* The manager's COMPLETE for the instruction in flight (IN, MMIO, RDMSR, HLT, explicit request).
- * Returns OK when the guest can go on (or a further event was posted), E_VERDICT. */
+ * `v` need not be loaded: what follows is done by guest_run(), which may post a further event.
+ * HLT answered with 0: v->wait is WAIT_HALTED afterwards, unless an interrupt is there already.
+ * Returns OK when the answer is taken, E_VERDICT. */
 enum status emulate_complete(struct vcpu *v, u64 value);
 /* .. and its INJECT for IO, MSR, MMIO. */
 void emulate_refuse(struct vcpu *v);

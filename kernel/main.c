@@ -15,6 +15,7 @@
 #include "kernel/main.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
+#include "kernel/start.h"
 
 extern const char image_start[], image_end[];
 
@@ -53,9 +54,7 @@ static _Noreturn void start(void)
 	acpi_start();
 	objects_start();
 	crash_if_asked();
-	own_seal();
-	printk(LOG_INFO, "Septum is up.");
-	machine_stop(EXIT_SUCCESS);
+	hypervisor_start();
 }
 
 void boot_main(u32 magic, u64 information, u64 image)

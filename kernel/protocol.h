@@ -44,14 +44,20 @@ bool access_fault(struct vcpu *v, const struct access *access, u64 code);
 /* The guest asks for a conversion (map-GPA-range). Validates as KVM does. Returns true when the
  * answer is known at once, with it in `*answer` (0 or -SEPTUM_KVM_*): false: an event was posted,
  * and the guest's call returns when it is answered. Merged runs: the part of the range that is
- * already as wanted makes no event. */
+ * already as wanted makes no event, and a run is at most CONVERT_PAGES_MAX pages long. */
 bool explicit_request(struct vcpu *v, u64 gpa, u64 pages, u64 attributes, s64 *answer);
+
+/* A guest may ask for this many pages at once (1 TiB), else -E2BIG. */
+#define EXPLICIT_PAGES_MAX (1ul << 28)
+
+/* Posts the event for the next run of the explicit request of `v`. False: nothing is left, and the
+ * request has ended. */
+bool explicit_next(struct vcpu *v);
 
 /* Takes the completions of the VM's ring, refuses those that can be refused at once, puts each of
  * the others into its vCPU's slot and applies it. Returns the number refused. Sets the vCPUs'
- * WAIT_NONE where they can go on. `*status`: OK; E_RING: the ring is broken; E_AGAIN:
- * memory_must_stop(), some are left. Leaves any vCPU of the VM loaded: the caller loads the root's
- * again. */
+ * WAIT_NONE where they can go on; none of them need be loaded. `*status`: OK; E_RING: the ring is
+ * broken; E_AGAIN: memory_must_stop(), some completions are left. */
 u32 verdicts_drain(struct vm *vm, enum status *status);
 
 /* Loop guard, called for each denied (INJECTed) access, that of v->slot.event: true: the vCPU was

@@ -19,12 +19,12 @@ void trace(enum septum_trace what, unsigned vm, unsigned vcpu, u64 a, u64 b)
 	u64 index = __atomic_fetch_add(&head, 1, __ATOMIC_RELAXED);
 
 	entries[index % TRACE_ENTRIES] = (struct septum_trace_entry){
-	    .tsc = tsc_read(),
-	    .what = (u16)what,
-	    .vm = (u16)vm,
-	    .vcpu = (u16)vcpu,
-	    .a = a,
-	    .b = b,
+		.tsc = tsc_read(),
+		.what = (u16)what,
+		.vm = (u16)vm,
+		.vcpu = (u16)vcpu,
+		.a = a,
+		.b = b,
 	};
 }
 

@@ -12,6 +12,7 @@
 #ifndef KERNEL_VCPU_H
 #define KERNEL_VCPU_H
 
+#include "arch/x86/decode.h"
 #include "arch/x86/world.h"
 #include "kernel/types.h"
 #include "mm/memory.h"
@@ -172,16 +173,19 @@ struct vcpu {
 	u32 loop_count; /* .. and how often in a row */
 	struct explicit_state request;
 
-	/* An instruction in flight (io.c, mmio.c): what to do when COMPLETE comes. */
+	/* An instruction in flight (kernel/emulate.h): what to do before the next entry. */
 	struct {
-		u8 kind; /* private to emulate.c; 0: none */
+		u8 kind; /* enum pending_kind; 0: none */
 		u8 length;
 		u8 size;
-		u8 reg;
 		u8 phase;
-		u64 rip; /* of the instruction, to be checked again */
+		bool answered; /* COMPLETE has come, with `value` */
+		u64 value;
 		u64 data[4];
+		struct insn insn;
+		u8 held[SEPTUM_PAYLOAD_BYTES]; /* of INS, until it is in the guest's memory */
 	} pending;
+	u64 tsc_offset; /* as given to the vendor */
 
 	u64 mc_status, mc_address, mcg_status; /* bank 0, for a denied access */
 	u64 counters[SEPTUM_COUNTER_END];

@@ -31,7 +31,8 @@ struct vm {
 	struct memory memory;
 	struct ring ring;
 	u64 counters[SEPTUM_COUNTER_END]; /* those that belong to no vCPU */
-	u64 frames_held;		  /* OBJECT frames */
+	u64 objects;			  /* OBJECT frames */
+	pfn_t ring_first;		  /* of the ring area */
 	struct vcpu *vcpus[SEPTUM_MAX_VCPUS];
 };
 
@@ -41,6 +42,14 @@ unsigned vm_gpa_bits(void);
 /* NULL: there is none, or (dying allowed only when `dying`) it is being destroyed. */
 struct vm *vm_by_id(u64 id, bool dying);
 struct vcpu *vcpu_by_index(struct vm *vm, u64 index);
+
+/* RUN may enter it: it waits for nothing, or what ends its halt has come. */
+bool vcpu_runnable(const struct vcpu *v);
+/* Gives back what the vCPUs hold. None of them runs. */
+void vcpus_destroy(struct vm *vm);
+
+/* Root frame numbers given by the manager are below this. */
+#define PFN_LIMIT BIT(40)
 
 /* The SEPTUM_CALL_VM_* and _VCPU_* calls of <septum/abi.h>, arguments as there. */
 struct result {
@@ -57,6 +66,16 @@ struct result vcpu_set(u64 id, u64 index, u64 reg, u64 value);
 struct result vcpu_info(u64 id, u64 index);
 struct result vcpu_interrupt(u64 id, u64 index, u64 vector);
 struct result vm_run(u64 id, u64 index);
+
+/* Any call of <septum/abi.h>, with its six arguments, whoever makes it (root_call() has checked).
+ */
+struct result hypercall(u64 number, const u64 *arg);
+/* "VM_CREATE" and so on; NULL: there is no such call. */
+const char *hypercall_name(u64 number);
+
+/* Takes the frames of VM 0 by own_alloc(): after world_setup() and the choice of the vendor, before
+ * memory_setup(). */
+void vm_reserve_root(void);
 
 /* Makes VM 0 and its vCPU from Septum's own frames; `entry`, `stack`, `argument` (rdi) and page
  * tables `cr3` are addresses in root memory. */

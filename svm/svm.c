@@ -69,7 +69,7 @@ static const char *svm_cpu_enable(void)
 {
 	struct cpu *cpu = this_cpu();
 	struct svm_cpu *here = &cpus[cpu->id];
-	struct cpuid id = cpuid(CPUID_SVM, 0);
+	struct cpuid id = cpuid(CPUID_SVM, 0), eight = cpuid(0x80000008, 0);
 	void *host_vmcb;
 	u64 vm_cr = 0;
 
@@ -85,6 +85,9 @@ static const char *svm_cpu_enable(void)
 			.next_rip = (id.edx & BIT(3)) != 0,
 			.flush_by_asid = (id.edx & BIT(6)) != 0,
 			.decode_assists = (id.edx & BIT(7)) != 0,
+			.invlpgb = (eight.ebx & BIT(3)) != 0,
+			.rdpru = (eight.ebx & BIT(4)) != 0,
+			.mcommit = (eight.ebx & BIT(8)) != 0,
 		};
 		svm_maps_setup();
 	}
@@ -119,14 +122,8 @@ static const u8 always[] = {
 };
 /* What only the root may. */
 static const u8 guest_only[] = {
-	ICEPT_INTR,	   ICEPT_NMI,
-	ICEPT_RDPMC,	   ICEPT_HLT,
-	ICEPT_IOIO,	   ICEPT_TASK_SWITCH,
-	ICEPT_FERR,	   ICEPT_WBINVD,
-	ICEPT_MONITOR,	   ICEPT_MWAIT,
-	ICEPT_MWAIT_ARMED, ICEPT_RDPRU,
-	ICEPT_INVLPGB,	   ICEPT_INVLPGB_ILLEGAL,
-	ICEPT_MCOMMIT,	   ICEPT_TLBSYNC,
+	ICEPT_INTR, ICEPT_NMI,	  ICEPT_RDPMC,	 ICEPT_HLT,   ICEPT_IOIO,	 ICEPT_TASK_SWITCH,
+	ICEPT_FERR, ICEPT_WBINVD, ICEPT_MONITOR, ICEPT_MWAIT, ICEPT_MWAIT_ARMED,
 };
 
 static void intercepts_init(struct vmcb *vmcb, bool root)
@@ -139,6 +136,16 @@ static void intercepts_init(struct vmcb *vmcb, bool root)
 		return;
 	for (unsigned i = 0; i < ARRAY_COUNT(guest_only); i++)
 		intercept_set(vmcb, guest_only[i], true);
+	/* Bits that are reserved on a processor without the instructions. */
+	if (svm_features.invlpgb) {
+		intercept_set(vmcb, ICEPT_INVLPGB, true);
+		intercept_set(vmcb, ICEPT_INVLPGB_ILLEGAL, true);
+		intercept_set(vmcb, ICEPT_TLBSYNC, true);
+	}
+	if (svm_features.mcommit)
+		intercept_set(vmcb, ICEPT_MCOMMIT, true);
+	if (svm_features.rdpru)
+		intercept_set(vmcb, ICEPT_RDPRU, true);
 	/* #DB and #AC: see svm/exit.c. */
 	vmcb->control.exceptions |= (u32)(BIT(VECTOR_DB) | BIT(17) | BIT(VECTOR_MC));
 	vmcb->control.interrupt = V_INTR_MASKING;
@@ -189,6 +196,9 @@ static void asid_renew(struct vendor_vcpu *s, struct svm_cpu *here, u64 epoch)
 {
 	struct vmcb_control *c = &s->vmcb->control;
 
+	/* This speaks for the CPU, but each vCPU has an ASID of its own, and so its own epoch. One
+	 * that has not changed has been recorded for this CPU before. */
+	(void)tlb_enter(s->tlb, s->cpu);
 	s->epoch = epoch;
 	if (s->generation == here->generation && svm_features.flush_by_asid) {
 		c->tlb_control = TLB_FLUSH_ASID;
@@ -236,10 +246,8 @@ static void svm_run(struct vcpu *v)
 	}
 	if (v->event.kind != EVENT_NONE || v->nmi_pending || v->interrupt >= 0)
 		svm_event_before_entry(v);
-	/* tlb_enter() speaks for the CPU; each vCPU has an ASID of its own, and so its own epoch.
-	 */
 	epoch = __atomic_load_n(&s->tlb->epoch, __ATOMIC_ACQUIRE);
-	if (tlb_enter(s->tlb, cpu->id) || s->epoch != epoch || s->generation != here->generation)
+	if (s->epoch != epoch || s->generation != here->generation)
 		asid_renew(s, here, epoch);
 	vmcb->save.rax = v->gpr[RAX];
 	rip = vmcb->save.rip;

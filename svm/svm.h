@@ -44,10 +44,11 @@ struct vendor_vcpu {
 	u64 iret_rip;	/* NMI_IRET, NMI_STEP */
 };
 
-/* What SVM has on this machine (CPUID 8000000Ah); written once. */
+/* What SVM has on this machine (CPUID 80000008h, 8000000Ah); written once. */
 struct svm_features {
 	u32 asids; /* 0 (the host's) up to asids - 1 */
 	bool next_rip, flush_by_asid, decode_assists;
+	bool invlpgb, rdpru, mcommit;
 };
 extern struct svm_features svm_features;
 

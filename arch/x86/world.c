@@ -291,9 +291,7 @@ static void extended_restore(const struct world *w)
 
 static void extended_switch(struct world *from, struct world *to)
 {
-	/* Read, not remembered: QEMU 7.2 does not exit for XSETBV under SVM. */
-	if (has.method != METHOD_FXSAVE)
-		from->xcr0 = xgetbv();
+	from->xcr0 = world_xcr0_loaded();
 	if (has.method == METHOD_XSAVES)
 		from->xss = rdmsr(MSR_XSS);
 	if (has.method != METHOD_FXSAVE && from->xcr0 != has.xcr0_root)
@@ -362,6 +360,11 @@ u64 world_xcr0_guest(void)
 u64 world_xcr0_root(void)
 {
 	return has.xcr0_root;
+}
+
+u64 world_xcr0_loaded(void)
+{
+	return has.method == METHOD_FXSAVE ? X87 : xgetbv();
 }
 
 static bool all_or_none(u64 value, u64 mask)

@@ -48,6 +48,9 @@ bool world_msr(u32 msr);
 /* XCR0 bits that may be set: by a guest, by the root. */
 u64 world_xcr0_guest(void);
 u64 world_xcr0_root(void);
+/* XCR0 of the vCPU that is loaded, as it is in the processor: QEMU 7.2 does not exit for a guest's
+ * XSETBV under SVM, so world.xcr0 may be older. */
+u64 world_xcr0_loaded(void);
 /* Executes XSETBV(0) for the vCPU that is loaded. False: the processor would raise #GP (reserved
  * combinations, bits outside of `allowed`); nothing has changed. */
 bool world_xsetbv(struct world *world, u64 value, u64 allowed);

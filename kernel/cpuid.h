@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* CPUID: what a vCPU is told about its processor. */
+#ifndef KERNEL_CPUID_H
+#define KERNEL_CPUID_H
+
+#include "kernel/vcpu.h"
+
+/* Reads the processor once and makes the guests' table from it; after world_setup(). */
+void cpuid_setup(void);
+
+/* The features as a guest is told them: is `bit` of word `reg` (0 EAX .. 3 EDX) of the leaf set? */
+bool cpuid_guest_has(u32 leaf, unsigned reg, unsigned bit);
+
+/* Width of a physical address, SHARED bit included. */
+unsigned cpuid_physical_bits(const struct vcpu *v);
+
+#endif

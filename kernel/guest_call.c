@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The guest's hypercalls: KVM's numbers, registers and errors (<septum/abi.h>, part 6). */
+#include "kernel/emulate.h"
+#include "kernel/exits.h"
+#include "kernel/protocol.h"
+#include "kernel/vendor.h"
+#include "kernel/vm.h"
+
+enum after guest_call(struct vcpu *v)
+{
+	bool wide = vendor->long_mode(v);
+	u64 mask = wide ? ~0ul : 0xfffffffful;
+	u64 number = v->gpr[RAX] & mask;
+	s64 answer = -SEPTUM_KVM_ENOSYS;
+	unsigned length;
+
+	if (!exit_length(v, &length))
+		return after_of(v);
+	if (vendor->cpl_get(v) != 0) {
+		answer = -SEPTUM_KVM_EPERM;
+	} else if (number == SEPTUM_HC_MAP_GPA_RANGE) {
+		/* The instruction stays where it is until its answer is known: a request of many
+		 * runs goes on by being made again. */
+		pending_begin(v, PENDING_CALL, length);
+		if (!explicit_request(v, v->gpr[RBX] & mask, v->gpr[RCX] & mask,
+				      v->gpr[RDX] & mask, &answer))
+			return after_of(v);
+		v->pending.kind = PENDING_NONE;
+	}
+	v->gpr[RAX] = (u64)answer & mask;
+	vendor->skip(v, length);
+	return AFTER_RESUME;
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kernel/vm.h"
+
+#include "arch/x86/cpu.h"
+#include "kernel/exits.h"
+#include "kernel/object.h"
+#include "kernel/protocol.h"
+#include "kernel/trace.h"
+#include "kernel/vendor.h"
+#include "mm/window.h"
+
+_Static_assert(sizeof(struct vm) <= PAGE_SIZE, "a VM is one object");
+
+#define SHARED_BIT_MIN 32u
+/* What a nested walk of four levels translates. */
+#define WALK_BITS 48u
+
+/* Ids in use. A VM that is being created has its id taken, but no entry in `vms`. */
+static struct spinlock table_lock;
+static bool taken[SEPTUM_MAX_VMS] = {true};
+static struct vm *vms[SEPTUM_MAX_VMS];
+
+unsigned vm_gpa_bits(void)
+{
+	return MIN(cpu_features.physical_bits, WALK_BITS);
+}
+
+struct vm *vm_by_id(u64 id, bool dying)
+{
+	struct vm *vm;
+
+	if (id == 0 || id >= SEPTUM_MAX_VMS)
+		return NULL;
+	spin_lock(&table_lock);
+	vm = vms[id];
+	if (vm && vm->state == VM_DYING && !dying)
+		vm = NULL;
+	spin_unlock(&table_lock);
+	return vm;
+}
+
+/* ---- Objects: frames of a pool, permanently mapped ---- */
+
+enum status object_take(struct pool *pool, u16 owner, void **object)
+{
+	pfn_t frame = pool_take(pool, FRAME_OBJECT, owner, 0);
+
+	if (pfn_is_none(frame))
+		return E_POOL_EMPTY;
+	*object = object_map(frame);
+	if (*object)
+		return OK;
+	pool_give(pool, frame);
+	return E_LIMIT;
+}
+
+void object_give(struct pool *pool, void *object)
+{
+	pfn_t frame = object_pfn(object);
+
+	object_unmap(object);
+	pool_give(pool, frame);
+}
+
+/* ---- Creation ---- */
+
+static u32 id_take(void)
+{
+	u32 id;
+
+	spin_lock(&table_lock);
+	for (id = 1; id < SEPTUM_MAX_VMS && taken[id]; id++)
+		;
+	if (id < SEPTUM_MAX_VMS)
+		taken[id] = true;
+	spin_unlock(&table_lock);
+	return id;
+}
+
+static void id_give(u32 id)
+{
+	spin_lock(&table_lock);
+	vms[id] = NULL;
+	taken[id] = false;
+	spin_unlock(&table_lock);
+}
+
+/* Where page `n` of a ring area is kept. */
+static void **ring_pointer(struct ring *ring, u32 n)
+{
+	switch (n) {
+	case 0:
+		return (void **)&ring->shared;
+	case 1:
+		return (void **)&ring->events;
+	case 2:
+		return (void **)&ring->completions;
+	case 3:
+		return (void **)&ring->log;
+	default:
+		return (void **)&ring->payload[n - 4];
+	}
+}
+
+static void ring_detach(struct vm *vm)
+{
+	u32 pages = SEPTUM_RING_PAGES(vm->vcpu_limit);
+
+	for (u32 n = 0; n < pages; n++) {
+		void **page = ring_pointer(&vm->ring, n);
+
+		if (*page)
+			object_unmap(*page);
+		*page = NULL;
+	}
+	root_unpin(vm->ring_first, pages);
+}
+
+static enum status ring_attach(struct vm *vm, pfn_t first)
+{
+	u32 pages = SEPTUM_RING_PAGES(vm->vcpu_limit);
+	enum status status = root_pin(first, pages);
+
+	if (status != OK)
+		return status;
+	vm->ring_first = first;
+	for (u32 n = 0; n < pages; n++) {
+		void **page = ring_pointer(&vm->ring, n);
+
+		*page = object_map(pfn(first.n + n));
+		if (!*page) {
+			ring_detach(vm);
+			return E_LIMIT;
+		}
+	}
+	return OK;
+}
+
+static struct result create_check(u64 type, u64 flags, u64 vcpus, u64 shared_bit, u64 ring)
+{
+	if (type < SEPTUM_PLAIN || type > SEPTUM_TDX)
+		return (struct result){E_ARG, 1, 0};
+	if (type != SEPTUM_PLAIN && type != SEPTUM_SW_PROTECTED)
+		return (struct result){E_UNSUPPORTED, 1, 0};
+	if (flags & ~(u64)SEPTUM_VM_DISCARD)
+		return (struct result){E_ARG, 2, 0};
+	if (vcpus == 0 || vcpus > SEPTUM_MAX_VCPUS)
+		return (struct result){E_ARG, 4, 0};
+	if (shared_bit != 0 && (type != SEPTUM_SW_PROTECTED || shared_bit < SHARED_BIT_MIN ||
+				shared_bit >= vm_gpa_bits()))
+		return (struct result){E_ARG, 5, 0};
+	if (ring >= PFN_LIMIT)
+		return (struct result){E_RANGE, 6, 0};
+	return (struct result){OK, 0, 0};
+}
+
+struct result vm_create(u64 type, u64 flags, u64 pool_number, u64 vcpus, u64 shared_bit, u64 ring)
+{
+	struct result result = create_check(type, flags, vcpus, shared_bit, ring);
+	struct pool *pool = pool_by_id(pool_number);
+	struct vm *vm;
+	void *object;
+	u32 id;
+
+	if (result.status != OK)
+		return result;
+	if (!pool)
+		return (struct result){E_NO_POOL, 3, 0};
+	id = id_take();
+	if (id == SEPTUM_MAX_VMS)
+		return (struct result){E_LIMIT, 0, 0};
+	result = (struct result){object_take(pool, (u16)id, &object), 3, 0};
+	if (result.status != OK)
+		goto no_object;
+	vm = object;
+	vm->id = (u16)id;
+	vm->type = (u8)type;
+	vm->state = VM_BUILDING;
+	vm->flags = (u32)flags;
+	vm->vcpu_limit = (u32)vcpus;
+	vm->pool = pool;
+	vm->objects = 1;
+	result = (struct result){ring_attach(vm, pfn(ring)), 6, 0};
+	if (result.status != OK)
+		goto no_ring;
+	result = (struct result){memory_init(&vm->memory, (u16)id, pool, vendor->format,
+					     (unsigned)shared_bit, vm_gpa_bits(),
+					     type == SEPTUM_PLAIN, flags & SEPTUM_VM_DISCARD),
+				 3, 0};
+	if (result.status != OK)
+		goto no_memory;
+	vm->memory.building = true;
+	pool_bind(pool);
+	ring_init(&vm->ring, (u32)vcpus);
+	spin_lock(&table_lock);
+	vms[id] = vm;
+	spin_unlock(&table_lock);
+	trace(SEPTUM_TRACE_VM, id, 0, SEPTUM_CALL_VM_CREATE, 0);
+	return (struct result){OK, 0, id};
+
+no_memory:
+	ring_detach(vm);
+no_ring:
+	object_give(pool, vm);
+no_object:
+	id_give(id);
+	return result;
+}
+
+/* ---- The end ---- */
+
+struct result vm_destroy(u64 id)
+{
+	struct vm *vm = vm_by_id(id, true);
+	struct pool *pool;
+	enum status status;
+
+	if (!vm)
+		return (struct result){E_NO_VM, 1, 0};
+	spin_lock(&table_lock);
+	vm->state = VM_DYING;
+	spin_unlock(&table_lock);
+	vcpus_destroy(vm);
+	status = memory_destroy(&vm->memory);
+	if (status != OK)
+		return (struct result){status, 0, 0};
+	pool = vm->pool;
+	ring_detach(vm);
+	/* Nobody finds it any more; only then may its frame be used for something else. */
+	id_give((u32)id);
+	object_give(pool, vm);
+	pool_unbind(pool);
+	trace(SEPTUM_TRACE_VM, (unsigned)id, 0, SEPTUM_CALL_VM_DESTROY, 0);
+	return (struct result){OK, 0, 0};
+}
+
+/* ---- What else there is to a VM ---- */
+
+struct result vm_start(u64 id)
+{
+	struct vm *vm = vm_by_id(id, false);
+
+	if (!vm)
+		return (struct result){E_NO_VM, 1, 0};
+	if (vm->state != VM_BUILDING)
+		return (struct result){E_STATE, 1, 0};
+	vm->memory.building = false;
+	vm->state = VM_RUNNABLE;
+	trace(SEPTUM_TRACE_VM, vm->id, 0, SEPTUM_CALL_VM_START, 0);
+	return (struct result){OK, 0, 0};
+}
+
+static bool counter_exists(u64 counter)
+{
+#define X(name, number, text) | BIT(number)
+	const u64 all = 0 SEPTUM_COUNTER_LIST(X);
+#undef X
+
+	return counter < SEPTUM_COUNTER_END && (all & BIT(counter));
+}
+
+/* Those of the VM as a whole, which are not counted but looked at. */
+static bool counter_measured(struct vm *vm, u64 counter, u64 *value)
+{
+	struct memory_counts counts;
+
+	switch (counter) {
+	case SEPTUM_COUNTER_FRAMES_HELD:
+		*value = vm->objects + memory_frames(&vm->memory);
+		return true;
+	case SEPTUM_COUNTER_FLUSHES:
+		*value = vm->memory.tlb.flush_count;
+		return true;
+	case SEPTUM_COUNTER_PAGES_PRIVATE:
+	case SEPTUM_COUNTER_PAGES_SHARED:
+	case SEPTUM_COUNTER_MAPPED_4K:
+	case SEPTUM_COUNTER_MAPPED_2M:
+	case SEPTUM_COUNTER_MAPPED_1G:
+		break;
+	default:
+		return false;
+	}
+	memory_count(&vm->memory, &counts);
+	if (counter == SEPTUM_COUNTER_PAGES_PRIVATE)
+		*value = counts.private_pages;
+	else if (counter == SEPTUM_COUNTER_PAGES_SHARED)
+		*value = counts.shared_pages;
+	else
+		*value = counts.mapped[counter - SEPTUM_COUNTER_MAPPED_4K];
+	return true;
+}
+
+struct result vm_counter(u64 id, u64 index, u64 counter)
+{
+	struct vm *vm = vm_by_id(id, false);
+	struct vcpu *one = NULL;
+	u64 value;
+
+	if (!vm)
+		return (struct result){E_NO_VM, 1, 0};
+	if (index != SEPTUM_ALL) {
+		one = vcpu_by_index(vm, index);
+		if (!one)
+			return (struct result){E_NO_VCPU, 2, 0};
+	}
+	if (!counter_exists(counter))
+		return (struct result){E_ARG, 3, 0};
+	if (one)
+		return (struct result){OK, 0, one->counters[counter]};
+	if (counter_measured(vm, counter, &value))
+		return (struct result){OK, 0, value};
+	value = vm->counters[counter];
+	for (u32 i = 0; i < vm->vcpu_limit; i++)
+		value += vm->vcpus[i] ? vm->vcpus[i]->counters[counter] : 0;
+	return (struct result){OK, 0, value};
+}
+
+/* ---- RUN ---- */
+
+static bool vcpu_claim(struct vcpu *v)
+{
+	struct ring *ring = &v->vm->ring;
+	bool claimed;
+
+	spin_lock(&ring->lock);
+	claimed = !v->running && !v->slot.completed && vcpu_runnable(v);
+	if (claimed) {
+		v->running = true;
+		v->wait = WAIT_NONE;
+	}
+	spin_unlock(&ring->lock);
+	return claimed;
+}
+
+/* True: the root must run. */
+static bool vcpu_run(struct vcpu *v)
+{
+	enum after after;
+
+	if (!vcpu_claim(v))
+		return false;
+	after = guest_run(v);
+	v->running = false;
+	return after == AFTER_INTERRUPT;
+}
+
+/* Each vCPU gets one turn, beginning after the one that had the last. */
+static bool vcpus_run(struct vm *vm)
+{
+	u32 limit = vm->vcpu_limit;
+
+	for (u32 turn = 0; turn < limit; turn++) {
+		u32 index = vm->next_run < limit ? vm->next_run : 0;
+		struct vcpu *v = vm->vcpus[index];
+
+		vm->next_run = index + 1;
+		if (v && vcpu_run(v))
+			return true;
+	}
+	return false;
+}
+
+struct result vm_run(u64 id, u64 index)
+{
+	struct vm *vm = vm_by_id(id, false);
+	struct vcpu *one = NULL;
+	enum status status;
+	u32 posted, refused;
+	u64 reason = SEPTUM_RUN_IDLE;
+
+	if (!vm)
+		return (struct result){E_NO_VM, 1, 0};
+	if (index != SEPTUM_ALL) {
+		one = vcpu_by_index(vm, index);
+		if (!one)
+			return (struct result){E_NO_VCPU, 2, 0};
+	}
+	if (vm->state != VM_RUNNABLE)
+		return (struct result){E_STATE, 1, 0};
+	posted = vm->events_posted;
+	refused = verdicts_drain(vm, &status);
+	if (status == OK && (one ? vcpu_run(one) : vcpus_run(vm)))
+		reason = SEPTUM_RUN_INTERRUPTED;
+	if (status == E_AGAIN)
+		reason = SEPTUM_RUN_INTERRUPTED;
+	if (status == E_RING || vm->ring.broken)
+		return (struct result){E_RING, 1, 0};
+	return (struct result){OK, 0,
+			       reason | (u64)((vm->events_posted - posted) & 0xffffff) << 8 |
+				       (u64)refused << 32};
+}
