@@ -34,40 +34,42 @@
 #define LEAF7_ECX_AVX	  (B(9) | B(10))	  /* VAES VPCLMULQDQ */
 #define EXTENDED1_ECX_AVX (B(11) | B(16))	  /* XOP FMA4 */
 #define LEAF7_EBX_AVX512                                                                           \
-	(B(16) | B(17) | B(21) | B(26) | B(27) | B(28) | B(30) | B(31)) /* F DQ IFMA PF ER CD BW VL */
+	(B(16) | B(17) | B(21) | B(26) | B(27) | B(28) | B(30) |                                   \
+	 B(31)) /* F DQ IFMA PF ER CD BW VL */
 #define LEAF7_ECX_AVX512                                                                           \
-	(B(1) | B(6) | B(11) | B(12) | B(14))		/* VBMI VBMI2 VNNI BITALG VPOPCNTDQ */
+	(B(1) | B(6) | B(11) | B(12) | B(14))	      /* VBMI VBMI2 VNNI BITALG VPOPCNTDQ */
 #define LEAF7_EDX_AVX512 (B(2) | B(3) | B(8) | B(23)) /* 4VNNIW 4FMAPS VP2INTERSECT FP16 */
 
 /* Features that are MSR_SPEC_CTRL: offered where it is switched. */
-#define LEAF7_EDX_SPEC	  (B(26) | B(27) | B(31)) /* IBRS STIBP SSBD */
+#define LEAF7_EDX_SPEC	   (B(26) | B(27) | B(31)) /* IBRS STIBP SSBD */
 #define EXTENDED8_EBX_SPEC (B(14) | B(15) | B(24))
 
 #define LEAF1_ECX                                                                                  \
 	(B(0) | B(1) | B(9) | B(13) | B(19) | B(20) | B(22) | B(23) | B(25) | B(30) |              \
-	 LEAF1_ECX_XSAVE | LEAF1_ECX_AVX) /* SSE3 PCLMUL SSSE3 CX16 SSE4 MOVBE POPCNT AES RDRAND */
+	 LEAF1_ECX_XSAVE |                                                                         \
+	 LEAF1_ECX_AVX) /* SSE3 PCLMUL SSSE3 CX16 SSE4 MOVBE POPCNT AES RDRAND */
 /* FPU VME DE PSE TSC MSR PAE MCE CX8; PGE MCA CMOV PAT PSE36; MMX FXSR: AMD has them twice */
 #define COMMON_EDX (0x1ffu | 0x3e000u | B(23) | B(24))
 #define LEAF1_EDX  (COMMON_EDX | B(11) | B(19) | B(25) | B(26)) /* SEP CLFLUSH SSE SSE2 */
 #define LEAF7_EBX                                                                                  \
 	(B(0) | B(3) | B(7) | B(8) | B(9) | B(18) | B(19) | B(20) | B(23) | B(24) | B(29) |        \
-	 LEAF7_EBX_AVX | LEAF7_EBX_AVX512) /* FSGSBASE BMI1 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT \
-					    * CLWB SHA */
-#define LEAF7_ECX                                                                                  \
-	(B(2) | B(8) | B(22) | LEAF7_ECX_AVX | LEAF7_ECX_AVX512)  /* UMIP GFNI RDPID */
-#define LEAF7_EDX (B(4) | B(10) | LEAF7_EDX_SPEC | LEAF7_EDX_AVX512) /* FSRM MD_CLEAR */
+	 LEAF7_EBX_AVX | LEAF7_EBX_AVX512) /* FSGSBASE BMI1 SMEP BMI2 ERMS RDSEED ADX SMAP         \
+					    * CLFLUSHOPT CLWB SHA */
+#define LEAF7_ECX (B(2) | B(8) | B(22) | LEAF7_ECX_AVX | LEAF7_ECX_AVX512) /* UMIP GFNI RDPID */
+#define LEAF7_EDX (B(4) | B(10) | LEAF7_EDX_SPEC | LEAF7_EDX_AVX512)	   /* FSRM MD_CLEAR */
 #define EXTENDED1_ECX                                                                              \
-	(B(0) | B(5) | B(6) | B(7) | B(8) | EXTENDED1_ECX_AVX) /* LAHF ABM SSE4A MISALIGN PREFETCHW */
+	(B(0) | B(5) | B(6) | B(7) | B(8) |                                                        \
+	 EXTENDED1_ECX_AVX) /* LAHF ABM SSE4A MISALIGN PREFETCHW */
 #define EXTENDED1_EDX                                                                              \
-	(COMMON_EDX | B(11) | B(20) | B(22) | B(26) | B(27) | B(29)) /* SYSCALL NX MMXEXT 1G RDTSCP  \
-								      * LM */
-#define EXTENDED8_EBX (B(0) | B(2) | B(12) | EXTENDED8_EBX_SPEC) /* CLZERO XSAVEERPTR IBPB */
+	(COMMON_EDX | B(11) | B(20) | B(22) | B(26) | B(27) | B(29)) /* SYSCALL NX MMXEXT 1G       \
+								      * RDTSCP LM */
+#define EXTENDED8_EBX (B(0) | B(2) | B(12) | EXTENDED8_EBX_SPEC)     /* CLZERO XSAVEERPTR IBPB */
 
-/* What of each leaf a guest may see of the processor's; leaves that are not here are zero. Kept from
- * guests, with the reason:
- *   VMX, SVM, SMX, SGX, TME, SEV, PT, debug store, performance counters: not virtualized
- *   MONITOR, APIC, x2APIC, TSC deadline, MTRR, TSC_ADJUST, HTT and topology: there is no such device
- *   PCID, INVPCID, LA57, PKU, PKS, CET, XSAVES, AMX, UINTR: nobody would switch or walk them */
+/* What of each leaf a guest may see of the processor's; leaves that are not here are zero. Kept
+ * from guests, with the reason: VMX, SVM, SMX, SGX, TME, SEV, PT, debug store, performance
+ * counters: not virtualized MONITOR, APIC, x2APIC, TSC deadline, MTRR, TSC_ADJUST, HTT and
+ * topology: there is no such device PCID, INVPCID, LA57, PKU, PKS, CET, XSAVES, AMX, UINTR: nobody
+ * would switch or walk them */
 static const struct row {
 	u32 leaf, subleaf;
 	u32 mask[4]; /* EAX EBX ECX EDX */
@@ -94,13 +96,13 @@ static const struct row {
 	{0x80000008, SUBLEAF_ANY, {0, EXTENDED8_EBX, 0, 0}},
 };
 
-#define PLACES (BASIC_MAX + 1 + (EXTENDED_MAX & 0xff) + 1)
+#define PLACES	(BASIC_MAX + 1 + (EXTENDED_MAX & 0xff) + 1)
 #define NOWHERE 0xffu
 
 static struct {
 	u32 value[ARRAY_COUNT(rows)][4]; /* what guests see, but for what depends on the vCPU */
-	u8 first[PLACES];	/* by leaf: its first row, */
-	u8 count[PLACES];	/* .. and how many subleaves it has */
+	u8 first[PLACES];		 /* by leaf: its first row, */
+	u8 count[PLACES];		 /* .. and how many subleaves it has */
 	u32 basic_max, extended_max;
 	unsigned physical_bits;
 	/* XSAVE: where each component lies (standard form), SDM Vol. 1, 13.4.3 */
@@ -366,9 +368,9 @@ static void root_answer(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 	case 0x7:
 		if (subleaf != 0)
 			break;
-		host.ebx &= ~(B(2) | B(25));	    /* SGX PT */
+		host.ebx &= ~(B(2) | B(25)); /* SGX PT */
 		host.ecx &= ~(B(4) | B(7) | B(13) | B(16) | B(30) | B(31));
-		host.edx &= ~(B(5) | B(20));	    /* UINTR CET-IBT */
+		host.edx &= ~(B(5) | B(20)); /* UINTR CET-IBT */
 		if ((cr4_of(v) & CR4_PKE) != 0)
 			host.ecx |= B(4);
 		break;

@@ -138,8 +138,7 @@ static enum after xsetbv(struct vcpu *v)
 		return undefined(v);
 	if (!exit_length(v, &length))
 		return after_of(v);
-	if (state.cpl != 0 || (u32)v->gpr[RCX] != 0 ||
-	    !world_xsetbv(&v->world, value, allowed)) {
+	if (state.cpl != 0 || (u32)v->gpr[RCX] != 0 || !world_xsetbv(&v->world, value, allowed)) {
 		inject_general_protection(v);
 		return after_of(v);
 	}
@@ -247,8 +246,8 @@ static void print_state(const struct vcpu *v)
 	       s.gdtr_limit, s.idtr_base, s.idtr_limit);
 	for (unsigned n = 0; n < GPR_COUNT; n += 4) {
 		printk(LOG_ERROR, "root: %s %016lx %s %016lx %s %016lx %s %016lx", names[n],
-		       v->gpr[n], names[n + 1], v->gpr[n + 1], names[n + 2], v->gpr[n + 2], names[n + 3],
-		       v->gpr[n + 3]);
+		       v->gpr[n], names[n + 1], v->gpr[n + 1], names[n + 2], v->gpr[n + 2],
+		       names[n + 3], v->gpr[n + 3]);
 	}
 }
 
@@ -311,7 +310,8 @@ enum after exit_handle(struct vcpu *v)
 static u64 root_left;
 
 /* How long a hypercall may take before the root is let in again, in TSC ticks: about a millisecond.
- * Then an interrupt that waits is taken, whether there is one or not, and the root goes on calling. */
+ * Then an interrupt that waits is taken, whether there is one or not, and the root goes on calling.
+ */
 #define ROOT_AWAY_MAX (1ul << 22)
 
 bool memory_must_stop(void)

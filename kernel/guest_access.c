@@ -20,8 +20,8 @@ static bool guest_mem_write(void *context, u64 raw_gpa, const void *from, unsign
 	return memory_write(context, raw_gpa, from, bytes);
 }
 
-static bool guest_mem_cmpxchg(void *context, u64 raw_gpa, unsigned bytes, u64 expected,
-			      u64 desired, bool *swapped)
+static bool guest_mem_cmpxchg(void *context, u64 raw_gpa, unsigned bytes, u64 expected, u64 desired,
+			      bool *swapped)
 {
 	return memory_cmpxchg(context, raw_gpa, bytes, expected, desired, swapped);
 }
@@ -219,7 +219,8 @@ bool guest_fetch(struct vcpu *v, struct guest_insn *fetched)
 
 	vendor->state_get(v, &state);
 	mmu_of(v, &state, &mmu);
-	mode = decode_mode_of((state.efer & BIT(10)) != 0, (state.seg[SEG_CS].access & BIT(13)) != 0,
+	mode = decode_mode_of((state.efer & BIT(10)) != 0,
+			      (state.seg[SEG_CS].access & BIT(13)) != 0,
 			      (state.seg[SEG_CS].access & BIT(14)) != 0);
 	address = mode == DECODE_64 ? state.rip : (u32)(state.seg[SEG_CS].base + state.rip);
 	for (unsigned tries = 0; tries < GUEST_TRIES; tries++) {

@@ -2,10 +2,10 @@
 /* What Septum reads and writes in a vCPU's name: instructions, the data of INS and OUTS, operands.
  *
  * It sees what the vCPU sees, through its page tables and nested table. Where the vCPU's own access
- * would fault, the fault is raised: #PF or #GP for the guest, or an event for the manager (a private
- * page behind a shared access, for instance). Then the functions return false: the caller leaves
- * everything as it was and returns after_of(v), and the instruction is executed again in time.
- * For the root partition too, whose nested faults are #GP(0).
+ * would fault, the fault is raised: #PF or #GP for the guest, or an event for the manager (a
+ * private page behind a shared access, for instance). Then the functions return false: the caller
+ * leaves everything as it was and returns after_of(v), and the instruction is executed again in
+ * time. For the root partition too, whose nested faults are #GP(0).
  *
  * `v` is loaded.
  */

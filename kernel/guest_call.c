@@ -22,8 +22,8 @@ enum after guest_call(struct vcpu *v)
 		/* The instruction stays where it is until its answer is known: a request of many
 		 * runs goes on by being made again. */
 		pending_begin(v, PENDING_CALL, length);
-		if (!explicit_request(v, v->gpr[RBX] & mask, v->gpr[RCX] & mask,
-				      v->gpr[RDX] & mask, &answer))
+		if (!explicit_request(v, v->gpr[RBX] & mask, v->gpr[RCX] & mask, v->gpr[RDX] & mask,
+				      &answer))
 			return after_of(v);
 		v->pending.kind = PENDING_NONE;
 	}

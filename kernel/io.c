@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Port accesses of guests: all of them are the manager's to answer.
  *
- * IOPL and the I/O permission bitmap have been checked by the processor before the exit: SDM Vol. 3,
- * 25.1.1; AMD APM Vol. 2, 15.9.1 and 15.10. For INS and OUTS segment and page checks have not: with
- * them an element that would fault ends the batch before it, and faults when its turn comes.
+ * IOPL and the I/O permission bitmap have been checked by the processor before the exit: SDM Vol.
+ * 3, 25.1.1; AMD APM Vol. 2, 15.9.1 and 15.10. For INS and OUTS segment and page checks have not:
+ * with them an element that would fault ends the batch before it, and faults when its turn comes.
  */
 #include "kernel/emulate.h"
 #include "kernel/guest_access.h"

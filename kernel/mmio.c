@@ -194,7 +194,8 @@ enum after mmio_access(struct vcpu *v, const struct access *access)
 
 	if (v->pending.kind == PENDING_MMIO)
 		return AFTER_RESUME; /* step_do() looks again */
-	/* Code and page tables in a device, and exception frames pushed to one, are nobody's need. */
+	/* Code and page tables in a device, and exception frames pushed to one, are nobody's need.
+	 */
 	if (access->exec || access->walk || v->event.kind != EVENT_NONE)
 		goto undecodable;
 	if (!guest_fetch(v, &fetched))

@@ -16,25 +16,25 @@
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
 
-#define MSR_TSC		  0x10u
-#define MSR_APIC_BASE	  0x1bu
-#define MSR_UCODE_REV	  0x8bu
-#define MSR_SYSENTER_CS	  0x174u
-#define MSR_SYSENTER_ESP  0x175u
-#define MSR_SYSENTER_EIP  0x176u
-#define MSR_MISC_ENABLE	  0x1a0u
-#define MSR_DEBUGCTL	  0x1d9u
-#define MSR_PAT		  0x277u
-#define MSR_XSS		  0xda0u
-#define MSR_EFER	  0xc0000080u
-#define MSR_STAR	  0xc0000081u
-#define MSR_LSTAR	  0xc0000082u
-#define MSR_CSTAR	  0xc0000083u
-#define MSR_FMASK	  0xc0000084u
-#define MSR_FS_BASE	  0xc0000100u
-#define MSR_GS_BASE	  0xc0000101u
-#define MSR_KERNEL_GS	  0xc0000102u
-#define MSR_TSC_AUX	  0xc0000103u
+#define MSR_TSC		 0x10u
+#define MSR_APIC_BASE	 0x1bu
+#define MSR_UCODE_REV	 0x8bu
+#define MSR_SYSENTER_CS	 0x174u
+#define MSR_SYSENTER_ESP 0x175u
+#define MSR_SYSENTER_EIP 0x176u
+#define MSR_MISC_ENABLE	 0x1a0u
+#define MSR_DEBUGCTL	 0x1d9u
+#define MSR_PAT		 0x277u
+#define MSR_XSS		 0xda0u
+#define MSR_EFER	 0xc0000080u
+#define MSR_STAR	 0xc0000081u
+#define MSR_LSTAR	 0xc0000082u
+#define MSR_CSTAR	 0xc0000083u
+#define MSR_FMASK	 0xc0000084u
+#define MSR_FS_BASE	 0xc0000100u
+#define MSR_GS_BASE	 0xc0000101u
+#define MSR_KERNEL_GS	 0xc0000102u
+#define MSR_TSC_AUX	 0xc0000103u
 
 #define APIC_BASE_RESET	  0xfee00000ul
 #define APIC_BASE_BSP	  BIT(8)
@@ -181,10 +181,10 @@ static enum after forward(struct vcpu *v, u32 index, bool write, u64 value, unsi
 /* ---- The root's ---- */
 
 enum rule {
-	NATIVE,	   /* the processor decides */
-	CONSTANT,  /* reads as `value` */
-	IGNORED,   /* writes do nothing */
-	ABSENT,	   /* #GP */
+	NATIVE,	  /* the processor decides */
+	CONSTANT, /* reads as `value` */
+	IGNORED,  /* writes do nothing */
+	ABSENT,	  /* #GP */
 	SPECIAL,
 };
 static const struct root_rule {
@@ -192,16 +192,16 @@ static const struct root_rule {
 	u8 read, write; /* enum rule */
 	u64 value;
 } root_rules[] = {
-	{0x1b, 0x1b, NATIVE, SPECIAL, 0},	   /* APIC_BASE: stays where it is */
-	{0x3a, 0x3a, CONSTANT, ABSENT, 1},	   /* FEATURE_CONTROL: locked, VMX off */
-	{0x79, 0x79, ABSENT, IGNORED, 0},	   /* microcode update */
-	{0x87, 0x87, ABSENT, ABSENT, 0},	   /* SEAM and MKTME key ids */
-	{0x9b, 0x9b, ABSENT, ABSENT, 0},	   /* SMM monitor */
-	{0x200, 0x26f, NATIVE, IGNORED, 0},	   /* MTRRs; Septum's tables follow them */
-	{0x2ff, 0x2ff, NATIVE, IGNORED, 0},	   /* MTRR default */
-	{0x480, 0x493, ABSENT, ABSENT, 0},	   /* VMX */
-	{0x560, 0x58f, ABSENT, ABSENT, 0},	   /* processor trace: writes physical memory */
-	{0x981, 0x983, ABSENT, ABSENT, 0},	   /* TME */
+	{0x1b, 0x1b, NATIVE, SPECIAL, 0},	      /* APIC_BASE: stays where it is */
+	{0x3a, 0x3a, CONSTANT, ABSENT, 1},	      /* FEATURE_CONTROL: locked, VMX off */
+	{0x79, 0x79, ABSENT, IGNORED, 0},	      /* microcode update */
+	{0x87, 0x87, ABSENT, ABSENT, 0},	      /* SEAM and MKTME key ids */
+	{0x9b, 0x9b, ABSENT, ABSENT, 0},	      /* SMM monitor */
+	{0x200, 0x26f, NATIVE, IGNORED, 0},	      /* MTRRs; Septum's tables follow them */
+	{0x2ff, 0x2ff, NATIVE, IGNORED, 0},	      /* MTRR default */
+	{0x480, 0x493, ABSENT, ABSENT, 0},	      /* VMX */
+	{0x560, 0x58f, ABSENT, ABSENT, 0},	      /* processor trace: writes physical memory */
+	{0x981, 0x983, ABSENT, ABSENT, 0},	      /* TME */
 	{0xc0010010, 0xc0010010, NATIVE, IGNORED, 0}, /* SYSCFG */
 	{0xc0010016, 0xc001001d, NATIVE, IGNORED, 0}, /* IORRs, TOP_MEM: where RAM is */
 	{0xc0010020, 0xc0010020, ABSENT, IGNORED, 0}, /* microcode update */
@@ -278,8 +278,8 @@ enum after msr_exit(struct vcpu *v, bool write)
 		answer = answer_of(write ? root_write_msr(v, index, value)
 					 : root_read_msr(v, index, &value));
 	else
-		answer = write ? guest_write_msr(v, index, value)
-			       : guest_read_msr(v, index, &value);
+		answer =
+			write ? guest_write_msr(v, index, value) : guest_read_msr(v, index, &value);
 	switch (answer) {
 	case FORWARD:
 		return forward(v, index, write, value, length);

@@ -44,6 +44,7 @@ CMDLINE_OPTION(loglevel, "loglevel", "error|warn|info|debug", "which messages ar
 static bool parse_emulator_exit(const char *value)
 {
 	(void)value;
+	options.emulator_exit = true;
 	machine_allow_emulator_exit();
 	return true;
 }

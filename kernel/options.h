@@ -11,6 +11,7 @@ struct options {
 	u64 pool_size;		 /* bytes of private pool reserved at boot; 0: none */
 	enum boot_policy policy; /* for the manager */
 	const char *policy_name;
+	bool emulator_exit; /* the machine may end the emulator it runs in */
 };
 
 extern struct options options;

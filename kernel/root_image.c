@@ -28,7 +28,6 @@ static struct range_set free_memory; /* free root memory */
 static struct range_set used_memory; /* the program and what belongs to it, modules */
 static struct range_set pool_memory;
 static struct septum_boot_info info;
-static struct septum_boot_region region_sorted[SEPTUM_BOOT_REGIONS];
 
 /* Everything below is a part of [base, base + size). */
 struct layout {
@@ -68,8 +67,7 @@ static u64 place(u64 bytes)
 	for (unsigned i = 0; i < free_memory.count; i++) {
 		u64 start = ALIGN_UP(MAX(free_memory.ranges[i].start, LOWEST), BLOCK);
 
-		if (start < free_memory.ranges[i].end &&
-		    free_memory.ranges[i].end - start >= bytes)
+		if (start < free_memory.ranges[i].end && free_memory.ranges[i].end - start >= bytes)
 			return start;
 	}
 	boot_fail("The root partition needs %lu KiB of free memory above 16 MiB in one piece, and "
@@ -195,22 +193,14 @@ static void regions_add(const struct range_set *set, u32 type)
 
 static void regions_sort(void)
 {
-	u64 last = 0;
+	for (u32 n = 1; n < info.region_count; n++) {
+		const struct septum_boot_region region = info.regions[n];
+		u32 at = n;
 
-	for (u32 n = 0; n < info.region_count; n++) {
-		const struct septum_boot_region *next = NULL;
-
-		for (u32 i = 0; i < info.region_count; i++) {
-			const struct septum_boot_region *region = &info.regions[i];
-
-			if ((n == 0 || region->base > last) &&
-			    (next == NULL || region->base < next->base))
-				next = region;
-		}
-		region_sorted[n] = *next;
-		last = next->base;
+		for (; at > 0 && info.regions[at - 1].base > region.base; at--)
+			info.regions[at] = info.regions[at - 1];
+		info.regions[at] = region;
 	}
-	memcpy(info.regions, region_sorted, sizeof(info.regions));
 }
 
 static void text_append(char *to, size_t size, const char *text)
@@ -220,6 +210,24 @@ static void text_append(char *to, size_t size, const char *text)
 	snprintf(to + used, size - used, "%s", text);
 }
 
+static void word_append(const char *word)
+{
+	text_append(info.args, sizeof(info.args), word);
+	text_append(info.args, sizeof(info.args), " ");
+}
+
+/* What Septum passes on of its own options, then what follows `--`, then the module's own. */
+static void args_make(const struct boot_module *program)
+{
+	text_append(info.args, sizeof(info.args), "policy=");
+	word_append(options.policy_name);
+	if (options.emulator_exit)
+		word_append("emulator-exit");
+	word_append(cmdline_rest(boot_info.cmdline));
+	if (program != NULL)
+		word_append(program->cmdline + strlen("root"));
+}
+
 static void info_make(const struct boot_module *program)
 {
 	info.magic = SEPTUM_BOOT_MAGIC;
@@ -227,10 +235,7 @@ static void info_make(const struct boot_module *program)
 	info.size = sizeof(info);
 	info.vendor = vendor->number;
 	info.rsdp = acpi_info.rsdp.n;
-	text_append(info.args, sizeof(info.args), "policy=");
-	text_append(info.args, sizeof(info.args), options.policy_name);
-	text_append(info.args, sizeof(info.args), " ");
-	text_append(info.args, sizeof(info.args), cmdline_rest(boot_info.cmdline));
+	args_make(program);
 
 	for (unsigned i = 0; i < boot_info.module_count; i++) {
 		const struct boot_module *module = &boot_info.modules[i];
@@ -275,7 +280,7 @@ void root_start(void)
 	const char *problem;
 	struct vcpu *v;
 
-	elf.size = module != NULL ? module->size : (u64)(manager_image_end - manager_image);
+	elf.size = module != NULL ? module->size : (u64)manager_image_end - (u64)manager_image;
 	elf.bytes = module != NULL ? NULL : manager_image;
 	elf.module = module != NULL ? module->start : hpa(0);
 	problem = elf_open(&elf);
