@@ -2,6 +2,7 @@
 #include "kernel/protocol.h"
 
 #include "kernel/exits.h"
+#include "kernel/machine_check.h"
 #include "kernel/trace.h"
 
 #define V(verdict, effect) [SEPTUM_VERDICT_##verdict] = (effect)
@@ -127,8 +128,8 @@ bool access_fault(struct vcpu *v, const struct access *access, u64 code)
 	case FAULT_RESOLVED:
 		return true;
 	case FAULT_BEYOND:
-		inject_machine_check(v, fault.gpa);
-		return true;
+		machine_check_raise(v, fault.gpa, access->exec);
+		return v->wait == WAIT_NONE;
 	case FAULT_MMIO:
 		/* An instruction or a page table behind which nothing stands: there is nothing to
 		 * emulate, and looking for it would only fault in the same place again. */

@@ -16,6 +16,8 @@ static u64 window_shows[WINDOW_COUNT];
 static u64 random_state;
 
 unsigned fake_stop_after;
+unsigned fake_objects, fake_object_limit;
+bool fake_windows_direct;
 bool fake_stale_expected;
 unsigned fake_stale_count;
 
@@ -51,6 +53,8 @@ void *window_map(enum window_slot slot, pfn_t p)
 
 	if (p.n >= ram_pages || slot >= WINDOW_COUNT)
 		panic("window_map(%u, %lx)", slot, p.n);
+	if (fake_windows_direct)
+		return RAM_BASE + p.n * PAGE_SIZE;
 	if (window_shows[slot] != p.n &&
 	    mmap(at, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory_fd,
 		 (off_t)(p.n * PAGE_SIZE)) != at)
@@ -61,12 +65,16 @@ void *window_map(enum window_slot slot, pfn_t p)
 
 void *object_map(pfn_t p)
 {
+	if (fake_objects >= fake_object_limit)
+		return NULL;
+	fake_objects++;
 	return fake_frame(p);
 }
 
 void object_unmap(void *va)
 {
-	(void)va;
+	assert_true((u64)va % PAGE_SIZE == 0 && object_pfn(va).n < ram_pages && fake_objects > 0);
+	fake_objects--;
 }
 
 pfn_t object_pfn(const void *va)
@@ -312,6 +320,9 @@ void fake_start(u64 pages, const struct nested_format *format)
 	ram_pages = own_next = pages;
 	random_state = 88172645463325252ul;
 	fake_stop_after = 0;
+	fake_objects = 0;
+	fake_object_limit = ~0u;
+	fake_windows_direct = false;
 	fake_stale_expected = false;
 	fake_stale_count = 0;
 	audit_zero_every = 1;

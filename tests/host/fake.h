@@ -39,6 +39,13 @@ void *fake_frame(pfn_t p);
 /* memory_must_stop() says yes at the n-th question from now, 0: never. */
 extern unsigned fake_stop_after;
 
+/* Objects that are mapped, and how many can be: ~0 as it starts. */
+extern unsigned fake_objects, fake_object_limit;
+
+/* Windows are memory as it is instead of mappings of their own: much faster, but the use of a
+ * window that shows something else by now goes unnoticed. */
+extern bool fake_windows_direct;
+
 /* Stale translations found; with `fake_stale_expected` they do not fail the test. */
 extern bool fake_stale_expected;
 extern unsigned fake_stale_count;

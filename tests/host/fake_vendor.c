@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "fake_vendor.h"
+#include "tests/host/fake_vendor.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -8,6 +8,8 @@
 
 #include "arch/x86/cpu.h"
 #include "kernel/console.h"
+#include "kernel/machine_check.h"
+#include "kernel/print.h"
 #include "kernel/protocol.h"
 
 struct vendor_vcpu {
@@ -33,7 +35,7 @@ struct fake_cpu *fake_cpu(u64 vm, u64 vcpu)
 	return &cpus[vm][vcpu];
 }
 
-void fake_step(u64 vm, u64 vcpu, enum fake_kind kind, u64 a, u64 b, u64 c)
+void fake_step(u64 vm, u64 vcpu, enum step_kind kind, u64 a, u64 b, u64 c)
 {
 	struct fake_cpu *cpu = fake_cpu(vm, vcpu);
 
@@ -206,6 +208,12 @@ void inject_machine_check(struct vcpu *v, gpa_t where)
 	cpu->machine_check_gpa = where.n;
 }
 
+void machine_check_raise(struct vcpu *v, gpa_t where, bool fetch)
+{
+	(void)fetch;
+	inject_machine_check(v, where);
+}
+
 enum after mmio_access(struct vcpu *v, const struct access *access)
 {
 	struct fake_cpu *cpu = fake_cpu(v->vm->id, v->index);
@@ -314,6 +322,18 @@ void world_init(struct world *world, void *xsave, bool root)
 	assert(memcmp(xsave, zero, PAGE_SIZE) == 0);
 	world->xsave = xsave;
 	memset(xsave, 0x77, FAKE_XSAVE_BYTES);
+}
+
+void printk_limited(struct ratelimit *limit, enum log_level level, const char *format, ...)
+{
+	va_list args;
+
+	(void)level;
+	limit->count++;
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
 }
 
 void console_write(const char *text, size_t length)

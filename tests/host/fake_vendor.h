@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A processor that executes scripts: what kernel/exits.h and kernel/vendor.h promise, without a
- * processor. Each vCPU has a list of steps; guest_run() does them one by one through the real memory
- * and protocol code, stops where a guest would stop, and goes on where its verdict lets it. */
+ * processor. Each vCPU has a list of steps; guest_run() does them one by one through the real
+ * memory and protocol code, stops where a guest would stop, and goes on where its verdict lets it.
+ */
 #ifndef TESTS_FAKE_VENDOR_H
 #define TESTS_FAKE_VENDOR_H
 
@@ -12,10 +13,10 @@
 #define FAKE_VENDOR_PAGES 3u
 #define FAKE_XSAVE_BYTES  576u
 
-enum fake_kind {
-	STEP_END,	/* nothing more to do: gives its turn up */
-	STEP_READ,	/* a: address as the processor forms it; 8 bytes into `seen` */
-	STEP_WRITE,	/* .. and b: the value */
+enum step_kind {
+	STEP_END,   /* nothing more to do: gives its turn up */
+	STEP_READ,  /* a: address as the processor forms it; 8 bytes into `seen` */
+	STEP_WRITE, /* .. and b: the value */
 	STEP_EXEC,
 	STEP_WALK,	/* a page walk's read */
 	STEP_MAP_RANGE, /* a: gpa, b: pages, c: attributes; the answer into `seen` */
@@ -27,14 +28,14 @@ enum fake_kind {
 };
 
 struct fake_step {
-	enum fake_kind kind;
+	enum step_kind kind;
 	u64 a, b, c;
 };
 
 #define FAKE_STEPS 128u
 struct fake_cpu {
 	struct fake_step steps[FAKE_STEPS];
-	u64 seen[FAKE_STEPS]; /* by step */
+	u64 seen[FAKE_STEPS];	  /* by step */
 	bool refused[FAKE_STEPS]; /* the step ended in an exception */
 	unsigned count, at;
 	bool in_flight, answered;
@@ -46,7 +47,7 @@ struct fake_cpu {
 };
 
 struct fake_cpu *fake_cpu(u64 vm, u64 vcpu);
-void fake_step(u64 vm, u64 vcpu, enum fake_kind kind, u64 a, u64 b, u64 c);
+void fake_step(u64 vm, u64 vcpu, enum step_kind kind, u64 a, u64 b, u64 c);
 /* Forgets all scripts and counts. */
 void fake_reset(void);
 

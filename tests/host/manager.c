@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "manager.h"
+#include "tests/host/manager.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "fake.h"
+#include "tests/host/fake.h"
 #include "mm/audit.h"
 #include "mm/frame.h"
 
+#define RAM_PAGES 32768ul
+
+static unsigned objects_at_start;
 static u64 ring_frames[SEPTUM_MAX_VMS];
 
 struct answer call(u64 number, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
@@ -73,7 +76,7 @@ void machine_empty(void)
 	audit_clean();
 	for (u64 pool = 1; pool < SEPTUM_MAX_POOLS; pool++)
 		pool_empty_out(pool);
-	for (u64 p = ROOT_RING; p < FAKE_FRAMES; p++) {
+	for (u64 p = ROOT_RING; p < fake_root_end(); p++) {
 		struct frame frame = frame_get(pfn(p));
 
 		if (frame.state != FRAME_ROOT || frame.arg != 0) {
@@ -82,7 +85,7 @@ void machine_empty(void)
 			abort();
 		}
 	}
-	assert(fake_object_count() == 0);
+	assert(fake_objects == objects_at_start);
 	audit_clean();
 	fake_reset();
 }
@@ -302,7 +305,7 @@ static void add_vm(struct vm *vm)
 u64 machine_digest(void)
 {
 	digest = 0xcbf29ce484222325ul;
-	for (u64 p = 0; p < FAKE_FRAMES; p++) {
+	for (u64 p = 0; p < fake_root_end(); p++) {
 		struct frame frame = frame_get(pfn(p));
 
 		add(frame.state);
@@ -326,19 +329,22 @@ u64 machine_digest(void)
 		if (vm)
 			add_vm(vm);
 	}
-	add((u64)fake_object_count());
+	add(fake_objects);
 	return digest;
 }
 
 void machine_start(void)
 {
 	static bool started;
+	u64 end;
 
 	if (started)
 		return;
 	started = true;
+	fake_start(RAM_PAGES, &nested_format_npt);
+	end = fake_root_end();
 	vm_reserve_root();
-	fake_machine_start();
-	fake_loaded = NULL;
+	memory_claim(hpa(fake_root_end() * PAGE_SIZE), (end - fake_root_end()) * PAGE_SIZE);
 	vm_create_root(0x100000, 0x200000, 0x300000, 0x400000);
+	objects_at_start = fake_objects;
 }

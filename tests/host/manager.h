@@ -3,7 +3,7 @@
 #ifndef TESTS_MANAGER_H
 #define TESTS_MANAGER_H
 
-#include "fake_vendor.h"
+#include "tests/host/fake_vendor.h"
 
 /* Root frames that tests use; all of it ordinary RAM. */
 #define ROOT_POOL   4096ul /* first of POOL_BLOCKS blocks that become pools */
@@ -19,13 +19,13 @@ struct answer {
 	u64 value;
 };
 struct answer call(u64 number, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f);
-#define CALL0(n)		    call(SEPTUM_CALL_##n, 0, 0, 0, 0, 0, 0)
-#define CALL1(n, a)		    call(SEPTUM_CALL_##n, a, 0, 0, 0, 0, 0)
-#define CALL2(n, a, b)		    call(SEPTUM_CALL_##n, a, b, 0, 0, 0, 0)
-#define CALL3(n, a, b, c)	    call(SEPTUM_CALL_##n, a, b, c, 0, 0, 0)
-#define CALL4(n, a, b, c, d)	    call(SEPTUM_CALL_##n, a, b, c, d, 0, 0)
-#define CALL5(n, a, b, c, d, e)	    call(SEPTUM_CALL_##n, a, b, c, d, e, 0)
-#define CALL6(n, a, b, c, d, e, f)  call(SEPTUM_CALL_##n, a, b, c, d, e, f)
+#define CALL0(n)		   call(SEPTUM_CALL_##n, 0, 0, 0, 0, 0, 0)
+#define CALL1(n, a)		   call(SEPTUM_CALL_##n, a, 0, 0, 0, 0, 0)
+#define CALL2(n, a, b)		   call(SEPTUM_CALL_##n, a, b, 0, 0, 0, 0)
+#define CALL3(n, a, b, c)	   call(SEPTUM_CALL_##n, a, b, c, 0, 0, 0)
+#define CALL4(n, a, b, c, d)	   call(SEPTUM_CALL_##n, a, b, c, d, 0, 0)
+#define CALL5(n, a, b, c, d, e)	   call(SEPTUM_CALL_##n, a, b, c, d, e, 0)
+#define CALL6(n, a, b, c, d, e, f) call(SEPTUM_CALL_##n, a, b, c, d, e, f)
 
 /* Starts the machine and the root partition; once a process. */
 void machine_start(void);
@@ -59,7 +59,7 @@ u32 completion_put(u64 vm, const struct septum_completion *c);
 /* The status that Septum wrote. */
 u32 completion_status(u64 vm, u32 slot);
 /* Puts it, runs, and returns its status. */
-u32 answer_event(u64 vm, const struct septum_event *event, u16 verdict, u32 flags, u64 gpa, u64 size,
-		 u64 value);
+u32 answer_event(u64 vm, const struct septum_event *event, u16 verdict, u32 flags, u64 gpa,
+		 u64 size, u64 value);
 
 #endif

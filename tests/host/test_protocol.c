@@ -1,9 +1,6 @@
-/* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c
+/* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c mm/?*.c
  * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c
- * kernel/hypercall.c kernel/trace.c
- * mm/attr.c mm/audit.c mm/audit_frames.c mm/frame.c mm/memory.c mm/memory_access.c
- * mm/memory_convert.c mm/memory_destroy.c mm/memory_fault.c mm/memory_load.c mm/memory_slots.c
- * mm/nested.c mm/pool.c mm/root.c mm/tlb.c */
+ * kernel/hypercall.c kernel/trace.c */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The conversion protocol: events, verdicts, explicit requests, hostile completions. */
 #include <setjmp.h>
@@ -15,8 +12,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "manager.h"
-#include "fake.h"
+#include "tests/host/manager.h"
+#include "tests/host/fake.h"
 #include "kernel/protocol.h"
 
 #define BIT_SHARED 40u
@@ -110,7 +107,7 @@ static u64 vcpu_state(u64 index)
 }
 
 /* Runs until vCPU 0 has posted an event, and takes it. */
-static struct septum_event event_of(enum fake_kind kind, u64 a, u64 b, u64 c)
+static struct septum_event event_of(enum step_kind kind, u64 a, u64 b, u64 c)
 {
 	struct septum_event event;
 
@@ -315,8 +312,9 @@ static void kill_ends_the_vcpu(void **state)
 
 /* ---- Stale, replayed, blind ---- */
 
-/* vCPU 0 faults on page 5, which the manager would make private. Before it answers, the page becomes
- * private and shared again by vCPU 1's explicit requests: the verdict is about an old state. */
+/* vCPU 0 faults on page 5, which the manager would make private. Before it answers, the page
+ * becomes private and shared again by vCPU 1's explicit requests: the verdict is about an old
+ * state. */
 static void a_stale_verdict_changes_nothing(void **state)
 {
 	struct septum_event e = event_of(STEP_READ, 0x5000, 0, 0), f, again;
@@ -461,14 +459,10 @@ static void a_completion_names_its_event_exactly(void **state)
 
 /* Part 4 of abi.h, written a second time: C converts, and so on; '-' is E_VERDICT. */
 static const char *const part4[EVENT_TYPES] = {
-	[SEPTUM_EVENT_MEMORY_FAULT] = "CRIK-",
-	[SEPTUM_EVENT_EXPLICIT] = "C--KO",
-	[SEPTUM_EVENT_POOL_EMPTY] = "-R-K-",
-	[SEPTUM_EVENT_IO] = "--IKO",
-	[SEPTUM_EVENT_MMIO] = "-RIKO",
-	[SEPTUM_EVENT_MSR] = "--IKO",
-	[SEPTUM_EVENT_HALT] = "---KO",
-	[SEPTUM_EVENT_SHUTDOWN] = "---K-",
+	[SEPTUM_EVENT_MEMORY_FAULT] = "CRIK-", [SEPTUM_EVENT_EXPLICIT] = "C--KO",
+	[SEPTUM_EVENT_POOL_EMPTY] = "-R-K-",   [SEPTUM_EVENT_IO] = "--IKO",
+	[SEPTUM_EVENT_MMIO] = "-RIKO",	       [SEPTUM_EVENT_MSR] = "--IKO",
+	[SEPTUM_EVENT_HALT] = "---KO",	       [SEPTUM_EVENT_SHUTDOWN] = "---K-",
 	[SEPTUM_EVENT_FAILED] = "---K-",
 };
 
@@ -542,7 +536,8 @@ static void every_cell_of_verdict_and_event(void **state)
 				flags = PRIVATE;
 			status = answer_event(vm, &e, verdict, flags, 0x5000, 0x1000,
 					      type == SEPTUM_EVENT_HALT ? 1 : 77);
-			assert_int_equal(verdict_effects[type][verdict] != EFFECT_NONE, cell != '-');
+			assert_int_equal(verdict_effects[type][verdict] != EFFECT_NONE,
+					 cell != '-');
 			if (cell == '-') {
 				assert_int_equal(status, E_VERDICT);
 				still_outstanding(&e);
@@ -978,13 +973,13 @@ static void a_long_drain_lets_an_interrupt_through(void **state)
 						       .size = 0x200000});
 	completion_put(vm, &(struct septum_completion){
 				   .seq = f.seq, .vcpu = 1, .verdict = SEPTUM_VERDICT_KILL});
-	fake_stop = true;
+	fake_stop_after = 1;
 	ran = CALL2(RUN, vm, SEPTUM_ALL);
 	assert_int_equal(ran.status, OK);
 	assert_int_equal(ran.value & 0xff, SEPTUM_RUN_INTERRUPTED);
 	assert_int_equal(ring_read(vm, offsetof(struct septum_ring, completion_tail)), 1);
 	assert_int_equal(vcpu_state(1), SEPTUM_VCPU_WAITING);
-	fake_stop = false;
+	fake_stop_after = 0;
 	run();
 	assert_int_equal(vcpu_state(1), SEPTUM_VCPU_DEAD);
 	assert_int_equal(the_vm()->draining, false);

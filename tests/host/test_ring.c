@@ -65,7 +65,8 @@ static void a_new_ring_is_empty_and_says_what_it_is(void **state)
 
 static void an_event_is_in_its_slot_before_the_index_moves(void **state)
 {
-	struct septum_event event = {.type = 3, .vcpu = 5, .vm = 7, .gpa = 0x1234, .data = {1, 2, 3}};
+	struct septum_event event = {
+		.type = 3, .vcpu = 5, .vm = 7, .gpa = 0x1234, .data = {1, 2, 3}};
 	u32 position;
 
 	(void)state;
@@ -267,7 +268,8 @@ static void scribbling_over_every_page_changes_nothing_of_septums(void **state)
 			if (rand() % 4)
 				ring.shared->event_tail = ring.event_tail + (u32)(rand() % 3);
 			if (rand() % 4)
-				ring.shared->completion_head = ring.completion_tail + (u32)(rand() % 66);
+				ring.shared->completion_head =
+					ring.completion_tail + (u32)(rand() % 66);
 			switch (rand() % 3) {
 			case 0:
 				if (ring_post(&ring, &event, &position) == OK) {
@@ -307,13 +309,15 @@ int main(void)
 		cmocka_unit_test_setup(seq_is_never_zero, setup),
 		cmocka_unit_test_setup(an_event_counts_as_consumed_only_behind_the_tail, setup),
 		cmocka_unit_test_setup(indices_run_through_32_bits, setup),
-		cmocka_unit_test_setup(completions_come_once_each_in_order_and_get_their_status, setup),
+		cmocka_unit_test_setup(completions_come_once_each_in_order_and_get_their_status,
+				       setup),
 		cmocka_unit_test_setup(a_taken_completion_is_a_copy, setup),
 		cmocka_unit_test_setup(payloads_do_not_overlap_and_lie_in_the_area, setup),
 		cmocka_unit_test_setup(the_log_keeps_the_last_128, setup),
 		cmocka_unit_test_setup(a_tail_that_cannot_be_right_breaks_the_ring_for_good, setup),
 		cmocka_unit_test_setup(a_head_that_cannot_be_right_breaks_the_ring_for_good, setup),
-		cmocka_unit_test_setup(scribbling_over_every_page_changes_nothing_of_septums, setup),
+		cmocka_unit_test_setup(scribbling_over_every_page_changes_nothing_of_septums,
+				       setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
