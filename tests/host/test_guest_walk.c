@@ -437,6 +437,16 @@ static void legacy_32_bit_paging(void **state)
 	expect_fault(&mmu, GVA32, 0, 0x9);
 	put4(0x100c, 0x12400000 | P | W | PS | 0xb << 13);
 	expect_page(&mmu, GVA32, 0, 0xb12403678, 22);
+	for (unsigned width = 32; width <= 40; width++) {
+		mmu.phys_bits = (u8)width;
+		for (unsigned bit = 13; bit <= 20; bit++) {
+			put4(0x100c, 0x12400000 | P | W | PS | 1u << bit);
+			if (bit + 19 >= width)
+				expect_fault(&mmu, GVA32, 0, 0x9);
+			else
+				expect_page(&mmu, GVA32, 0, 0x12403678 | BIT(bit + 19), 22);
+		}
+	}
 	mmu.phys_bits = 48;
 	put4(0x100c, 0x12400000 | P | W | PS | BIT(21));
 	expect_fault(&mmu, GVA32, 0, 0x9);
@@ -605,13 +615,13 @@ static void a_copy_crosses_pages(void **state)
 	assert_int_equal(done, 15);
 	assert_memory_equal(buffer, "\x88\x77\x66\x55\x44\x33\x22\x11\x00\xff\xee\xdd\xcc\xbb\xaa",
 			    15);
-	assert_int_equal(gva_write(&mmu, EDGE + 4, "abcdefgh", 8, 0, &walk, &done), WALK_OK);
+	assert_int_equal(gva_write(&mmu, EDGE + 5, "abcdefgh", 8, 0, &walk, &done), WALK_OK);
 	assert_int_equal(done, 8);
 	assert_memory_equal(world.bytes[5] + 0xff8,
-			    "\x88\x77\x66\x55"
-			    "abcd",
+			    "\x88\x77\x66\x55\x44"
+			    "abc",
 			    8);
-	assert_memory_equal(world.bytes[7], "efgh\xcc\xbb\xaa\x99", 8);
+	assert_memory_equal(world.bytes[7], "defgh\xbb\xaa\x99", 8);
 	assert_int_equal(get8(PTE + 8) & D, D);
 	/* exactly one page, and nothing of the next */
 	put8(PTE + 8, 0);
