@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "mm/audit.h"
+#include "mm/audit_impl.h"
 #include "mm/memory.h"
 #include "mm/memory_impl.h"
 #include "mm/pool.h"
