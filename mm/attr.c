@@ -349,13 +349,15 @@ bool attr_destroy(struct attr *attr)
 	if (!is_table(*entry))
 		return true;
 	for (;;) {
-		u64 *table = table_of(*entry, level);
+		u64 *table = table_of(*entry, level), privates = 0;
 		unsigned i = 0;
 
-		while (level > 1 && i < ENTRIES && !is_table(table[i]))
-			i++;
-		if (level == 1 || i == ENTRIES)
+		for (; i < ENTRIES && !is_table(table[i]); i++)
+			privates += table[i] & SEPTUM_ATTR_PRIVATE ? span(level - 1) : 0;
+		if (i == ENTRIES) {
+			attr->private_pages -= privates;
 			break;
+		}
 		entry = &table[i];
 		level--;
 	}

@@ -76,7 +76,7 @@ u64 attr_tables_for(const struct attr *attr, gfn_t first, u64 count);
 u64 attr_set(struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned value,
 	     struct reserve *reserve);
 
-/* Frees one table; true: none is left. The attributes are undefined afterwards. */
+/* Frees one table, whose pages become shared; true: none is left. */
 bool attr_destroy(struct attr *attr);
 
 #endif

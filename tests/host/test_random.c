@@ -308,7 +308,7 @@ static void convert(unsigned v)
 	assert_int_equal(memory_stamp(&mem[v]), newest[v]);
 }
 
-static void attr_set(unsigned v)
+static void attributes_set(unsigned v)
 {
 	static const unsigned values[] = {
 		RWX, RWX | PRIV, PRIV, SEPTUM_ATTR_READ | PRIV, SEPTUM_ATTR_READ, RWX};
@@ -563,7 +563,7 @@ static void step(void)
 	else if (what < 75)
 		convert(v);
 	else if (what < 80)
-		attr_set(v);
+		attributes_set(v);
 	else if (what < 84)
 		slot_add(v);
 	else if (what < 86)
