@@ -3,9 +3,6 @@
 #include "kernel/exits.h"
 #include "svm/svm.h"
 
-/* Not there until kernel/inject.c is. */
-#pragma weak inject_exception
-
 #define INSTRUCTION_MAX 15u
 #define VECTOR_AC	17u
 
