@@ -244,7 +244,7 @@ static u32 xsave_size(u64 xcr0)
 	return size;
 }
 
-static void xsave_leaf(const struct vcpu *v, u32 subleaf, u32 out[4])
+static void xsave_leaf(u32 subleaf, u32 out[4])
 {
 	u64 all = world_xcr0_guest();
 
@@ -252,7 +252,7 @@ static void xsave_leaf(const struct vcpu *v, u32 subleaf, u32 out[4])
 		return;
 	if (subleaf == 0) {
 		out[0] = (u32)all;
-		out[1] = xsave_size(v->world.xcr0);
+		out[1] = xsave_size(world_xcr0_loaded());
 		out[2] = xsave_size(all);
 		out[3] = (u32)(all >> 32);
 	} else if (subleaf == 1) {
@@ -260,7 +260,7 @@ static void xsave_leaf(const struct vcpu *v, u32 subleaf, u32 out[4])
 		/* Size of the compacted form; no component that guests have needs alignment. */
 		out[1] = XSAVE_LEGACY_SIZE;
 		for (unsigned i = 2; i < 63; i++) {
-			if ((v->world.xcr0 & BIT(i)) != 0)
+			if ((world_xcr0_loaded() & BIT(i)) != 0)
 				out[1] += cpuid(0xd, i).eax;
 		}
 	} else if (subleaf < 63 && (all & BIT(subleaf)) != 0) {
@@ -329,7 +329,7 @@ static void guest_answer(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4]
 		return;
 	}
 	if (leaf == 0xd) {
-		xsave_leaf(v, subleaf, out);
+		xsave_leaf(subleaf, out);
 		return;
 	}
 	if (place == NOWHERE || table.first[place] == NOWHERE)
@@ -382,6 +382,9 @@ static void root_answer(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 		break;
 	case 0x80000001:
 		host.ecx &= ~(B(2) | B(12)); /* SVM SKINIT */
+		break;
+	case 0x80000008:
+		host.ebx &= ~(B(3) | B(8)); /* INVLPGB, which SVM would refuse; MCOMMIT */
 		break;
 	default:
 		break;
