@@ -14,7 +14,7 @@ GUEST_COMMON := -std=gnu11 -O2 -g -ffreestanding -mno-red-zone -mgeneral-regs-on
 # A root payload runs wherever Septum puts it, a guest at 1 MiB.
 ROOT_CFLAGS := $(GUEST_COMMON) -fpie -fvisibility=hidden
 GUEST_CFLAGS := $(GUEST_COMMON) -fno-pic -fno-pie
-GUEST_CPPFLAGS := -I. -Iinclude -MMD -MP
+GUEST_CPPFLAGS := -I. -Iinclude -MMD -MP $(if $(COVERAGE),-DCOVERAGE)
 
 GB := $B/guests
 GUEST_LIB := $(wildcard guests/lib/*.c guests/lib/*.S)

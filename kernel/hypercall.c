@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The root-facing hypercalls: <septum/abi.h>, part 2. */
+#include "kernel/coverage.h"
 #include "kernel/console.h"
 #include "kernel/exits.h"
 #include "kernel/print.h"
@@ -395,6 +396,8 @@ void root_call(struct vcpu *v)
 	u64 number = v->gpr[RAX];
 	struct result result = {E_DENIED, 0, 0};
 
+	if (number == COVERAGE_CALL)
+		coverage_dump();
 	if (vendor->cpl_get(v) == 0 && vendor->long_mode(v))
 		result = hypercall(number, arg);
 	v->gpr[RAX] = (u64)result.status | (u64)result.argument << 8;

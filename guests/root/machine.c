@@ -5,6 +5,7 @@
 #include "guests/lib/string.h"
 #include "guests/lib/trap.h"
 #include "guests/root/hypercall.h"
+#include "kernel/coverage.h"
 
 #define PIC1_COMMAND 0x20u
 #define PIC1_DATA    0x21u
@@ -156,6 +157,9 @@ void machine_exit(int status)
 {
 	print("SEPTUM-EXIT: %d\n", status);
 	console_flush();
+#ifdef COVERAGE
+	septum(COVERAGE_CALL);
+#endif
 	if (on_qemu()) {
 		out32(0xf4, status == 0 ? 0x10 : 0x11 + ((u32)status & 0x0f));
 	} else if (on_bochs()) {

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Built with COVERAGE=1 only. gcc's -fprofile-info-section lists the counters of each object file
+ * between __gcov_info_start and __gcov_info_end; libgcov turns each into the content of a .gcda
+ * file. They go to the debug port as text, one pair of lines for each object:
+ *
+ *	GCDA <path of the .gcda file>
+ *	<content in hexadecimal>
+ */
+#include "kernel/coverage.h"
+#include "arch/x86/io.h"
+#include "kernel/panic.h"
+
+#include <gcov.h>
+
+#define DEBUG_PORT 0xe9
+
+extern const struct gcov_info *const __gcov_info_start[];
+extern const struct gcov_info *const __gcov_info_end[];
+
+/* What libgcov refers to but does not call here. */
+void __gcov_merge_add(void *counters, unsigned count);
+void abort(void);
+void *mmap(void);
+
+void __gcov_merge_add(void *counters, unsigned count)
+{
+	(void)counters;
+	(void)count;
+}
+
+void abort(void)
+{
+	panic("libgcov gave up");
+}
+
+void *mmap(void)
+{
+	panic("libgcov wants memory");
+}
+
+static void put_text(const char *text)
+{
+	for (; *text != '\0'; text++)
+		out8(DEBUG_PORT, (u8)*text);
+}
+
+static void put_name(const char *name, void *unused)
+{
+	(void)unused;
+	put_text("GCDA ");
+	put_text(name);
+	put_text("\n");
+}
+
+static void put_content(const void *data, unsigned size, void *unused)
+{
+	static const char digits[] = "0123456789abcdef";
+	const u8 *bytes = data;
+
+	(void)unused;
+	for (unsigned i = 0; i < size; i++) {
+		out8(DEBUG_PORT, (u8)digits[bytes[i] >> 4]);
+		out8(DEBUG_PORT, (u8)digits[bytes[i] & 15]);
+	}
+}
+
+static void *get_memory(unsigned size, void *unused)
+{
+	(void)unused;
+	panic("libgcov wants %u bytes", size);
+}
+
+void coverage_dump(void)
+{
+	for (const struct gcov_info *const *info = __gcov_info_start; info < __gcov_info_end;
+	     info++) {
+		__gcov_info_to_gcda(*info, put_name, put_content, get_memory, NULL);
+		put_text("\n");
+	}
+	put_text("GCDA-END\n");
+}
