@@ -135,34 +135,17 @@ void interrupts_serve(void)
 
 /* ---- start and end */
 
-/* Emulators are known by their name for themselves: QEMU's firmware configuration device, and the
- * echo of Bochs' debug port. On real hardware neither exit port may be written. */
-static bool on_qemu(void)
-{
-	static const char signature[] = "QEMU";
-
-	out16(0x510, 0);
-	for (unsigned i = 0; i < 4; i++)
-		if (in8(0x511) != (u8)signature[i])
-			return false;
-	return true;
-}
-
-static bool on_bochs(void)
-{
-	return in8(0xe9) == 0xe9;
-}
-
 void machine_exit(int status)
 {
+	char none[2];
+
 	print("SEPTUM-EXIT: %d\n", status);
 	console_flush();
 #ifdef COVERAGE
 	septum(COVERAGE_CALL);
 #endif
-	if (on_qemu()) {
-		out32(0xf4, status == 0 ? 0x10 : 0x11 + ((u32)status & 0x0f));
-	} else if (on_bochs()) {
+	if (option_find(boot->args, "emulator-exit", none, sizeof(none))) {
+		out32(0xf4, 0x10 + (u32)status);
 		for (const char *c = "Shutdown"; *c; c++)
 			out8(0x8900, (u8)*c);
 	}

@@ -28,8 +28,8 @@ extern u64 interrupts_taken;
 /* Prints everything that console_put has collected. */
 void console_flush(void);
 
-/* Prints `SEPTUM-EXIT: <n>` and ends the emulator: under QEMU its exit status is 33 for 0, else
- * odd and different; Bochs just ends. On a machine that is none of the two it halts. */
+/* Prints `SEPTUM-EXIT: <n>`. With the boot option emulator-exit it ends the emulator: QEMU by port
+ * 0xf4, value 0x10 + n, Bochs by port 0x8900. Else the machine halts. */
 __attribute__((noreturn)) void machine_exit(int status);
 
 #endif

@@ -26,7 +26,7 @@ struct body {
 #define BODY_WITH_AP(name, ap)                                                                     \
 	static void body_##name(void);                                                             \
 	static const struct body entry_##name                                                      \
-		__attribute__((section(".bodies"), used)) = {#name, body_##name, ap};              \
+		__attribute__((section(".bodies"), used, aligned(8))) = {#name, body_##name, ap};              \
 	static void body_##name(void)
 #define BODY(name) BODY_WITH_AP(name, NULL)
 
