@@ -92,6 +92,7 @@ BODY(denied)
 static bool return_to_it(struct trap_frame *frame)
 {
 	(void)frame;
+	msr_write(MSR_MCG_STATUS, 0); /* a second one while MCIP is set would be a shutdown */
 	return true;
 }
 

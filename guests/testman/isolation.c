@@ -41,7 +41,7 @@ static bool frames_refused(u8 *memory, u64 bytes)
 			continue;
 		CHECK_OR_FALSE(!probe_write(memory + at + 8, ~0ul));
 		CHECK_OR_FALSE(trap_last.vector == VECTOR_GP);
-		PROBE("call *%0", : : "r"(memory + at) : "rax", "memory");
+		PROBE("jmp *%0", : : "r"(memory + at) : "rax", "memory");
 		CHECK_OR_FALSE(trap_last.vector == VECTOR_GP);
 	}
 	return true;
