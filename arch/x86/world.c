@@ -64,6 +64,7 @@ static struct {
 	enum method method;
 	bool vmx; /* CR2, DR6 and the syscall MSRs are ours to switch */
 	bool ibpb;
+	bool xss_msr;
 	bool x87_leak; /* saves and loads x87 pointers only while an exception is pending */
 	u64 xcr0_root, xcr0_guest, xss;
 	u32 msr_count;
@@ -147,13 +148,15 @@ static void find_extended_state(void)
 	d1 = cpuid(0xd, 1);
 	has.xcr0_root = (u64)d0.edx << 32 | d0.eax;
 	has.xcr0_guest = has.xcr0_root & XCR0_GUEST;
-	has.method = METHOD_XSAVE;
-	if ((d1.eax & BIT(3)) != 0) {
-		has.method = METHOD_XSAVES;
+	has.xss_msr = (d1.eax & BIT(3)) != 0;
+	if (has.xss_msr)
 		has.xss = ((u64)d1.edx << 32 | d1.ecx) & XSS_KNOWN;
-	} else if ((d1.eax & BIT(0)) != 0) {
-		has.method = METHOD_XSAVEOPT;
-	}
+	/* XSAVES only where there is supervisor state: Bochs 2.7 lays the compacted form out wrongly
+	 * (AVX begins at byte 416, in the middle of the header). */
+	if (has.xss != 0)
+		has.method = METHOD_XSAVES;
+	else
+		has.method = (d1.eax & BIT(0)) != 0 ? METHOD_XSAVEOPT : METHOD_XSAVE;
 }
 
 void world_cpu_enable(void)
@@ -166,7 +169,7 @@ void world_cpu_enable(void)
 	write_cr4(cr4);
 	if (has.method != METHOD_FXSAVE)
 		xsetbv(X87);
-	if (has.method == METHOD_XSAVES)
+	if (has.xss_msr)
 		wrmsr(MSR_XSS, 0);
 }
 
@@ -292,7 +295,7 @@ static void extended_restore(const struct world *w)
 static void extended_switch(struct world *from, struct world *to)
 {
 	from->xcr0 = world_xcr0_loaded();
-	if (has.method == METHOD_XSAVES)
+	if (has.xss_msr)
 		from->xss = rdmsr(MSR_XSS);
 	if (has.method != METHOD_FXSAVE && from->xcr0 != has.xcr0_root)
 		xsetbv(has.xcr0_root);
@@ -300,7 +303,7 @@ static void extended_switch(struct world *from, struct world *to)
 		wrmsr(MSR_XSS, has.xss);
 	extended_save(from);
 	extended_restore(to);
-	if (has.method == METHOD_XSAVES && (has.xss != 0 || from->xss != to->xss))
+	if (has.xss_msr && (has.xss != 0 || from->xss != to->xss))
 		wrmsr(MSR_XSS, to->xss);
 	if (has.method != METHOD_FXSAVE && to->xcr0 != has.xcr0_root)
 		xsetbv(to->xcr0);
