@@ -278,6 +278,7 @@ u64 *fake_access(unsigned cpu, struct memory *mem, u64 raw_gpa, enum fake_kind k
 		if (*outcome != FAULT_RESOLVED)
 			return NULL;
 	}
+	fake_stale_count++;
 	if (fake_stale_expected)
 		return NULL;
 	fail_msg("a resolved fault comes back: raw gpa %lx", raw_gpa);
@@ -296,6 +297,7 @@ u64 *fake_root_access(unsigned cpu, u64 address, enum fake_kind kind)
 		if (!root_fault(&access))
 			return NULL;
 	}
+	fake_stale_count++;
 	if (!fake_stale_expected)
 		fail_msg("a fault of the root comes back: %lx", address);
 	return NULL;
