@@ -47,7 +47,7 @@ struct boot_info {
 	struct range_set reserved;
 	hpa_t image;
 	u64 image_size;
-	u8 rsdp[36]; /* the loader's copy of the ACPI RSDP; all zero: none given */
+	u8 rsdp[36];		/* the loader's copy of the ACPI RSDP; all zero: none given */
 	hpa_t efi_system_table; /* 0: not started from 64-bit UEFI, or the loader does not tell */
 	struct boot_framebuffer framebuffer;
 };

@@ -89,7 +89,8 @@ bool cmdline_parse(const char *text)
 		if (is_end(text, length))
 			return true;
 		if (length >= sizeof(word)) {
-			printk(LOG_ERROR, "A boot option is longer than %d characters: \"%.40s...\".",
+			printk(LOG_ERROR,
+			       "A boot option is longer than %d characters: \"%.40s...\".",
 			       WORD_MAX - 1, text);
 			return false;
 		}

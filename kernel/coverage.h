@@ -3,8 +3,8 @@
 #ifndef KERNEL_COVERAGE_H
 #define KERNEL_COVERAGE_H
 
-/* In such a build only, the root's hypercall of this number calls coverage_dump(): the manager makes
- * it as its last act, since it ends the machine without Septum. */
+/* In such a build only, the root's hypercall of this number calls coverage_dump(): the manager
+ * makes it as its last act, since it ends the machine without Septum. */
 #define COVERAGE_CALL 0x636f76
 
 #ifdef COVERAGE

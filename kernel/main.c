@@ -66,10 +66,11 @@ void boot_main(u32 magic, u64 information, u64 image)
 	problem = multiboot_read(magic, information, image, (u64)(image_end - image_start));
 	screen_start();
 	printk(LOG_INFO, "Septum, a microhypervisor for private and shared memory");
-	if (problem != NULL)
-		boot_fail("%s: %s.", boot_info.loader, problem);
+	/* The options first: one of them says how a refusal ends. */
 	if (!cmdline_parse(boot_info.cmdline))
 		boot_fail("Boot options: correct the line \"%s\".", boot_info.cmdline);
+	if (problem != NULL)
+		boot_fail("%s: %s.", boot_info.loader, problem);
 	console_choose();
 	printk(LOG_INFO, "%s, options: %s", boot_info.loader, boot_info.cmdline);
 	check_processor();

@@ -7,37 +7,54 @@
 
 #define BACKTRACE_MAX 24
 
-static void print_address(u64 address, bool is_return)
+static void print_address(u64 address, bool is_return, const char *remark)
 {
 	const char *name;
 	u64 offset;
 
 	/* A return address may be the first byte of the next function; the call is before it. */
 	if (symbol_find(address - is_return, &name, &offset))
-		printk(LOG_ERROR, "  %016lx  %s+0x%lx", address, name, offset + is_return);
+		printk(LOG_ERROR, "  %016lx  %s+0x%lx%s", address, name, offset + is_return,
+		       remark);
 	else
 		printk(LOG_ERROR, "  %016lx", address);
 }
 
-void backtrace_print(u64 ip, u64 frame)
+/* gcc gives a function no frame that calls nothing and keeps nothing on the stack: then its return
+ * address is on top of the stack, and the frame pointer is still its caller's. */
+static void print_frameless(const struct code_place *place)
 {
+	const char *name;
+	u64 address, offset;
+
+	if (place->sp != place->frame && machine_stack_read(place->sp, &address) &&
+	    symbol_find(address, &name, &offset))
+		print_address(address, true, " (perhaps)");
+}
+
+void backtrace_print(const struct code_place *place)
+{
+	u64 frame = place->frame;
+
 	printk(LOG_ERROR, "backtrace:");
-	if (ip != 0)
-		print_address(ip, false);
+	if (place->ip != 0)
+		print_address(place->ip, false, "");
+	if (place->sp != 0)
+		print_frameless(place);
 	for (unsigned i = 0; i < BACKTRACE_MAX && frame != 0; i++) {
 		u64 next, address;
 
 		if (!machine_stack_read(frame, &next) || !machine_stack_read(frame + 8, &address))
 			break;
 		if (address != 0)
-			print_address(address, true);
+			print_address(address, true, "");
 		if (next <= frame)
 			break;
 		frame = next;
 	}
 }
 
-static _Noreturn void panic_end(u64 ip, u64 frame, const char *format, va_list args)
+static _Noreturn void panic_end(const struct code_place *place, const char *format, va_list args)
 {
 	static bool panicking;
 
@@ -49,24 +66,25 @@ static _Noreturn void panic_end(u64 ip, u64 frame, const char *format, va_list a
 	console_everywhere();
 	printk(LOG_ERROR, "Septum panic, the machine stops here:");
 	vprintk(LOG_ERROR, format, args);
-	backtrace_print(ip, frame);
+	backtrace_print(place);
 	machine_stop(EXIT_PANIC);
 }
 
 void panic(const char *format, ...)
 {
+	const struct code_place here = {.frame = (u64)__builtin_frame_address(0)};
 	va_list args;
 
 	va_start(args, format);
-	panic_end(0, (u64)__builtin_frame_address(0), format, args);
+	panic_end(&here, format, args);
 }
 
-void panic_at(u64 ip, u64 frame, const char *format, ...)
+void panic_at(const struct code_place *place, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	panic_end(ip, frame, format, args);
+	panic_end(place, format, args);
 }
 
 void boot_fail(const char *format, ...)

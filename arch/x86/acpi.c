@@ -5,11 +5,11 @@
 #include "kernel/print.h"
 #include "kernel/string.h"
 
-#define TABLE_MAX   0x100000 /* a larger table is not believed */
-#define ENTRIES_MAX 256
+#define TABLE_MAX    0x100000 /* a larger table is not believed */
+#define ENTRIES_MAX  256
 #define EBDA_POINTER 0x40e
-#define BIOS_START  0xe0000
-#define BIOS_END    0x100000
+#define BIOS_START   0xe0000
+#define BIOS_END     0x100000
 
 /* 5.2.5.3 */
 struct rsdp {
@@ -37,10 +37,10 @@ struct header {
 _Static_assert(sizeof(struct header) == 36, "table header");
 
 /* 5.2.12: the MADT's entries follow 8 bytes after the header. */
-#define MADT_ENTRIES	  44
-#define MADT_APIC	  0
-#define MADT_X2APIC	  9
-#define MADT_ENABLED	  BIT(0)
+#define MADT_ENTRIES 44
+#define MADT_APIC    0
+#define MADT_X2APIC  9
+#define MADT_ENABLED BIT(0)
 
 /* UEFI Specification 2.10, 4.3 and 4.6. */
 struct efi_system_table_part {

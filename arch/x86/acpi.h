@@ -8,10 +8,10 @@
 #include "kernel/types.h"
 
 struct acpi_info {
-	hpa_t rsdp;	     /* 0: found nowhere, or only the loader's copy of it */
-	unsigned cpu_count;  /* enabled processors in the MADT; 0: no MADT */
+	hpa_t rsdp;	       /* 0: found nowhere, or only the loader's copy of it */
+	unsigned cpu_count;    /* enabled processors in the MADT; 0: no MADT */
 	u32 apic_ids[CPU_MAX]; /* of the first CPU_MAX of them */
-	hpa_t dmar, ivrs;    /* VT-d's and AMD-Vi's table; 0: none */
+	hpa_t dmar, ivrs;      /* VT-d's and AMD-Vi's table; 0: none */
 };
 
 extern struct acpi_info acpi_info;

@@ -61,7 +61,8 @@ const char *cpu_unsupported(void)
 
 	if (!f->nx)
 		return "This processor cannot mark pages no-execute (NX), or the firmware has "
-		       "turned that off; enable \"execute disable\" (NX, XD) in the firmware setup.";
+		       "turned that off; enable \"execute disable\" (NX, XD) in the firmware "
+		       "setup.";
 	if (!f->vmx && !f->svm && f->under_hypervisor)
 		return "Septum runs inside a virtual machine that offers neither VMX nor SVM; turn "
 		       "on nested virtualization in the hypervisor below, or use real hardware.";

@@ -80,14 +80,16 @@ static void crash_fixup(void)
 {
 	u64 value;
 
-	/* Only an unknown MSR faults, and only where the processor checks; an undefined opcode does. */
+	/* Only an unknown MSR faults, and only where the processor checks; an undefined opcode
+	 * does. */
 	u32 fault = 1;
 
 	__asm__ volatile("1: ud2\n\t"
 			 "xor %0, %0\n\t"
 			 "2:\n\t" EX_TABLE("1b", "2b")
 			 : "+r"(fault));
-	printk(LOG_INFO, "fixup: a faulting instruction was skipped: %s", fault == 1 ? "yes" : "no");
+	printk(LOG_INFO, "fixup: a faulting instruction was skipped: %s",
+	       fault == 1 ? "yes" : "no");
 	printk(LOG_INFO, "fixup: EFER can be read: %s",
 	       rdmsr_safe(0xc0000080, &value) ? "yes" : "no");
 }
@@ -106,35 +108,48 @@ static const struct {
 	const char *name;
 	void (*function)(void);
 } ways[] = {
-	{"assert", crash_assert},     {"ud", crash_ud},
-	{"divide", crash_divide},     {"gp", crash_gp},
-	{"null", crash_null},	      {"text", crash_text},
-	{"data", crash_data},	      {"rodata", crash_rodata},
-	{"identity", crash_identity}, {"stack", crash_stack},
-	{"machine-check", crash_machine_check}, {"fixup", crash_fixup},
+	/* The first two return. */
+	{"fixup", crash_fixup},
 	{"nmi", crash_nmi},
+	{"assert", crash_assert},
+	{"ud", crash_ud},
+	{"divide", crash_divide},
+	{"gp", crash_gp},
+	{"null", crash_null},
+	{"text", crash_text},
+	{"data", crash_data},
+	{"rodata", crash_rodata},
+	{"identity", crash_identity},
+	{"stack", crash_stack},
+	{"machine-check", crash_machine_check},
 };
 
-static unsigned wanted = ARRAY_COUNT(ways);
+static u32 wanted; /* one bit for each way */
 
 static bool parse_crash(const char *value)
 {
 	const char *names[ARRAY_COUNT(ways)];
+	unsigned choice;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(ways); i++)
 		names[i] = ways[i].name;
-	return cmdline_choice(value, names, ARRAY_COUNT(names), &wanted);
+	if (!cmdline_choice(value, names, ARRAY_COUNT(names), &choice))
+		return false;
+	wanted |= 1u << choice;
+	return true;
 }
 CMDLINE_OPTION(crash, "crash",
-	       "assert|ud|divide|gp|null|text|data|rodata|identity|stack|machine-check|fixup|nmi",
+	       "fixup|nmi|assert|ud|divide|gp|null|text|data|rodata|identity|stack|machine-check",
 	       "for tests: break Septum in this way once it is up", parse_crash);
 
 void crash_if_asked(void)
 {
-	if (wanted == ARRAY_COUNT(ways))
-		return;
-	printk(LOG_INFO, "crash=%s", ways[wanted].name);
-	ways[wanted].function();
+	for (unsigned i = 0; i < ARRAY_COUNT(ways); i++) {
+		if ((wanted >> i & 1) == 0)
+			continue;
+		printk(LOG_INFO, "crash=%s", ways[i].name);
+		ways[i].function();
+	}
 }
 
 #endif

@@ -25,8 +25,8 @@ void machine_stop(enum exit_code code)
 		char line[32];
 
 		coverage_dump();
-		console_write(line, (size_t)snprintf(line, sizeof(line), "SEPTUM-EXIT: %d\n",
-						     (int)code));
+		console_write(line,
+			      (size_t)snprintf(line, sizeof(line), "SEPTUM-EXIT: %d\n", (int)code));
 		out8(QEMU_EXIT_PORT, (u8)(QEMU_EXIT_BASE + (unsigned)code));
 		for (const char *c = "Shutdown"; *c != '\0'; c++)
 			out8(BOCHS_EXIT_PORT, (u8)*c);
@@ -38,8 +38,8 @@ bool machine_stack_read(u64 address, u64 *value)
 {
 	bool in_bss = address >= (u64)bss_start && address + 8 <= (u64)bss_end;
 	u64 page = (address - STACK_VA) / PAGE_SIZE % STACK_CPU_PAGES;
-	bool on_stack = address >= STACK_VA &&
-			address < STACK_VA + CPU_MAX * STACK_CPU_PAGES * PAGE_SIZE;
+	bool on_stack =
+		address >= STACK_VA && address < STACK_VA + CPU_MAX * STACK_CPU_PAGES * PAGE_SIZE;
 
 	/* Guard pages and the unused rest of a CPU's part are not mapped. */
 	if (on_stack && page >= STACK_IST_FIRST)

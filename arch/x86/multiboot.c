@@ -280,7 +280,8 @@ const char *multiboot_read(u32 magic, u64 address, u64 image, u64 image_size)
 	for (unsigned i = 0; i < boot_info.module_count; i++) {
 		const struct boot_module *m = &boot_info.modules[i];
 
-		if (!range_set_contains(&boot_info.memory[BOOT_RAM], m->start.n, m->start.n + m->size))
+		if (!range_set_contains(&boot_info.memory[BOOT_RAM], m->start.n,
+					m->start.n + m->size))
 			return "a module lies outside of the memory map";
 		if (m->start.n < image + image_size && m->start.n + m->size > image)
 			return "a module overlaps Septum's own image";

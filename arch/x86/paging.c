@@ -8,15 +8,15 @@
 #include "kernel/string.h"
 #include "mm/window.h"
 
-#define ENTRIES	    512
+#define ENTRIES	     512
 #define IMAGE_TABLES (IMAGE_MAX / (ENTRIES * PAGE_SIZE))
-#define MSR_EFER    0xc0000080
-#define EFER_NXE    BIT(11)
-#define CR0_WP	    BIT(16)
-#define CR4_PGE	    BIT(7)
-#define CR4_UMIP    BIT(11)
-#define CR4_SMEP    BIT(20)
-#define CR4_SMAP    BIT(21)
+#define MSR_EFER     0xc0000080
+#define EFER_NXE     BIT(11)
+#define CR0_WP	     BIT(16)
+#define CR4_PGE	     BIT(7)
+#define CR4_UMIP     BIT(11)
+#define CR4_SMEP     BIT(20)
+#define CR4_SMAP     BIT(21)
 
 typedef u64 table_t[ENTRIES];
 #define TABLE static table_t __attribute__((aligned(4096)))
@@ -26,7 +26,7 @@ TABLE root_table;
 TABLE image_pdpt, image_pd, image_pt[IMAGE_TABLES];
 TABLE window_pdpt, window_pd, window_pt;
 
-_Static_assert(CPU_MAX * WINDOW_COUNT <= ENTRIES, "one table holds all windows");
+_Static_assert(CPU_MAX *WINDOW_COUNT <= ENTRIES, "one table holds all windows");
 
 extern const char image_start[], text_end[], rodata_end[], image_end[];
 
@@ -125,8 +125,8 @@ void physical_read(hpa_t from, void *to, size_t size)
 		size_t part = MIN(size, PAGE_SIZE - offset);
 
 		if (from.n >> cpu_features.physical_bits == 0)
-			memcpy(out,
-			       (u8 *)window_map(WINDOW_FIRMWARE, hpa_to_pfn(from)) + offset, part);
+			memcpy(out, (u8 *)window_map(WINDOW_FIRMWARE, hpa_to_pfn(from)) + offset,
+			       part);
 		else
 			memset(out, 0, part);
 		out += part;
@@ -156,7 +156,8 @@ void own_start(void)
 			}
 			for (unsigned m = 0; m < boot_info.module_count; m++) {
 				const struct boot_module *module = &boot_info.modules[m];
-				u64 module_end = ALIGN_UP(module->start.n + module->size, PAGE_SIZE);
+				u64 module_end =
+					ALIGN_UP(module->start.n + module->size, PAGE_SIZE);
 
 				if (module_end > start && module->start.n < next) {
 					next = module->start.n;
@@ -286,7 +287,8 @@ void objects_start(void)
 {
 	u64 pa;
 
-	/* All page tables of the OBJECT area lie side by side, so that an entry is found by index. */
+	/* All page tables of the OBJECT area lie side by side, so that an entry is found by index.
+	 */
 	object_entries = own_alloc(OBJECT_SLOTS / ENTRIES);
 	pa = own_pfn(object_entries).n << PAGE_SHIFT;
 	for (unsigned i = 0; i < OBJECT_SLOTS / ENTRIES; i++) {

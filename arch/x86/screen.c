@@ -91,8 +91,8 @@ static void draw(u32 column, u32 row, char c)
 
 static void scroll(void)
 {
-	u64 line = screen.pitch == 0 ? screen.columns * sizeof(u16)
-				     : (u64)screen.pitch * FONT_HEIGHT;
+	u64 line =
+		screen.pitch == 0 ? screen.columns * sizeof(u16) : (u64)screen.pitch * FONT_HEIGHT;
 	volatile u64 *to = (volatile u64 *)screen.base;
 
 	for (u64 i = 0; i < line * (screen.rows - 1) / sizeof(u64); i++)

@@ -44,17 +44,28 @@ extern const struct ex_entry ex_table_start[], ex_table_end[];
 static struct gate idt[EXCEPTIONS];
 
 static const char *const names[EXCEPTIONS] = {
-	[0] = "#DE divide error",	  [1] = "#DB debug",
-	[2] = "NMI",			  [3] = "#BP breakpoint",
-	[4] = "#OF overflow",		  [5] = "#BR bound range",
-	[6] = "#UD invalid opcode",	  [7] = "#NM device not available",
-	[8] = "#DF double fault",	  [10] = "#TS invalid TSS",
-	[11] = "#NP segment not present", [12] = "#SS stack fault",
-	[13] = "#GP general protection",  [14] = "#PF page fault",
-	[16] = "#MF x87",		  [17] = "#AC alignment check",
-	[18] = "#MC machine check",	  [19] = "#XM SIMD",
-	[20] = "#VE virtualization",	  [21] = "#CP control protection",
-	[28] = "#HV hypervisor injection", [29] = "#VC VMM communication",
+	[0] = "#DE divide error",
+	[1] = "#DB debug",
+	[2] = "NMI",
+	[3] = "#BP breakpoint",
+	[4] = "#OF overflow",
+	[5] = "#BR bound range",
+	[6] = "#UD invalid opcode",
+	[7] = "#NM device not available",
+	[8] = "#DF double fault",
+	[10] = "#TS invalid TSS",
+	[11] = "#NP segment not present",
+	[12] = "#SS stack fault",
+	[13] = "#GP general protection",
+	[14] = "#PF page fault",
+	[16] = "#MF x87",
+	[17] = "#AC alignment check",
+	[18] = "#MC machine check",
+	[19] = "#XM SIMD",
+	[20] = "#VE virtualization",
+	[21] = "#CP control protection",
+	[28] = "#HV hypervisor injection",
+	[29] = "#VC VMM communication",
 	[30] = "#SX security",
 };
 
@@ -139,8 +150,8 @@ void nmi_window_set(const char *start, const char *end, const char *abort)
 
 void trap_handle(struct trap_frame *f)
 {
-	/* Septum sets no breakpoints. Bochs 2.7 delivers a stepping guest's #DB after its exit, with
-	 * the guest's GS still loaded. */
+	/* Septum sets no breakpoints. Bochs 2.7 delivers a stepping guest's #DB after its exit,
+	 * with the guest's GS still loaded. */
 	if (f->vector == VECTOR_DB)
 		return;
 	/* SVM turns an INIT that a root device or CPU sends into this (VM_CR.R_INIT). */
@@ -159,6 +170,6 @@ void trap_handle(struct trap_frame *f)
 	    fix_up(f))
 		return;
 	dump(f);
-	panic_at(f->rip, f->rbp, "%s in Septum",
+	panic_at(&(struct code_place){f->rip, f->rsp, f->rbp}, "%s in Septum",
 		 names[f->vector] != NULL ? names[f->vector] : "reserved exception");
 }

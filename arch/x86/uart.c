@@ -3,18 +3,18 @@
 #include "arch/x86/io.h"
 
 /* National Semiconductor PC16550D data sheet, section 8. */
-#define COM1		0x3f8
-#define DATA		(COM1 + 0)
-#define INTERRUPTS	(COM1 + 1)
-#define FIFO		(COM1 + 2)
-#define LINE_CONTROL	(COM1 + 3)
-#define MODEM_CONTROL	(COM1 + 4)
-#define LINE_STATUS	(COM1 + 5)
-#define SCRATCH		(COM1 + 7)
-#define LCR_8N1		0x03
-#define LCR_DLAB	0x80
-#define LSR_THR_EMPTY	0x20
-#define DIVISOR_115200	1
+#define COM1	       0x3f8
+#define DATA	       (COM1 + 0)
+#define INTERRUPTS     (COM1 + 1)
+#define FIFO	       (COM1 + 2)
+#define LINE_CONTROL   (COM1 + 3)
+#define MODEM_CONTROL  (COM1 + 4)
+#define LINE_STATUS    (COM1 + 5)
+#define SCRATCH	       (COM1 + 7)
+#define LCR_8N1	       0x03
+#define LCR_DLAB       0x80
+#define LSR_THR_EMPTY  0x20
+#define DIVISOR_115200 1
 
 static bool present;
 
