@@ -46,7 +46,7 @@ enum after mmio_continue(struct vcpu *v);
 void mmio_answer(struct vcpu *v, u64 value);
 
 /* A vCPU that cannot go on: posts FAILED; `address` is its gpa. */
-void fail(struct vcpu *v, enum septum_failure failure, u64 address, u64 detail);
+void vcpu_fail(struct vcpu *v, enum septum_failure failure, u64 address, u64 detail);
 
 /* Triple fault: SHUTDOWN event; the root ends the machine. */
 void inject_shutdown(struct vcpu *v);

@@ -49,7 +49,7 @@ void count_exit(struct vcpu *v)
 	trace(SEPTUM_TRACE_EXIT, v->vm->id, v->index, counter, address);
 }
 
-void fail(struct vcpu *v, enum septum_failure failure, u64 address, u64 detail)
+void vcpu_fail(struct vcpu *v, enum septum_failure failure, u64 address, u64 detail)
 {
 	struct septum_event event = {
 		.type = SEPTUM_EVENT_FAILED,
@@ -219,10 +219,10 @@ static enum after guest_exit(struct vcpu *v)
 		inject_shutdown(v);
 		return AFTER_WAIT;
 	case EXIT_INVALID:
-		fail(v, SEPTUM_FAILURE_ENTRY, 0, v->exit.code);
+		vcpu_fail(v, SEPTUM_FAILURE_ENTRY, 0, v->exit.code);
 		return AFTER_WAIT;
 	default:
-		fail(v, SEPTUM_FAILURE_EXIT, 0, v->exit.code);
+		vcpu_fail(v, SEPTUM_FAILURE_EXIT, 0, v->exit.code);
 		return AFTER_WAIT;
 	}
 }

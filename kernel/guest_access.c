@@ -114,7 +114,7 @@ static bool raise(struct vcpu *v, const struct vcpu_state *state, enum walk_stat
 		if (v->root)
 			inject_general_protection(v);
 		else
-			fail(v, SEPTUM_FAILURE_DECODE, walk->raw_gpa, 0);
+			vcpu_fail(v, SEPTUM_FAILURE_DECODE, walk->raw_gpa, 0);
 		return false;
 	}
 }

@@ -214,6 +214,6 @@ enum after mmio_access(struct vcpu *v, const struct access *access)
 	return mmio_continue(v);
 
 undecodable:
-	fail(v, SEPTUM_FAILURE_DECODE, raw_gpa, 0);
+	vcpu_fail(v, SEPTUM_FAILURE_DECODE, raw_gpa, 0);
 	return AFTER_WAIT;
 }
