@@ -426,7 +426,7 @@ static void a_refused_device_access_is_a_machine_check(void **state)
 
 static void what_cannot_be_done_is_reported(void **state)
 {
-	for (unsigned n = 0; n < 7; n++) {
+	for (unsigned n = 0; n < 8; n++) {
 		one_start(state);
 		CODE_IS(0x8b, 0x03);
 		one.gpr[RBX] = DEVICE;
@@ -440,6 +440,9 @@ static void what_cannot_be_done_is_reported(void **state)
 			break;
 		case 2: /* another address than the one that faulted */
 			one.gpr[RBX] = DEVICE + 4;
+			break;
+		case 7:
+			one.gpr[RBX] = DEVICE - 4;
 			break;
 		case 3: /* code in a device */
 			one.exit.access.exec = true;
