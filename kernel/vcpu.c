@@ -47,7 +47,7 @@ static enum status frames_take(struct pool *pool, u16 owner, struct vcpu_frames 
 {
 	enum status status;
 
-	*frames = (struct vcpu_frames){NULL};
+	*frames = (struct vcpu_frames){.vcpu = NULL};
 	status = object_take(pool, owner, &frames->vcpu);
 	if (status == OK)
 		status = object_take(pool, owner, &frames->xsave);

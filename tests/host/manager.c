@@ -10,8 +10,7 @@
 #include "mm/audit.h"
 #include "mm/frame.h"
 
-#define RAM_PAGES 32768ul
-
+u64 machine_pages = 32768;
 static unsigned objects_at_start;
 static u64 ring_frames[SEPTUM_MAX_VMS];
 
@@ -341,7 +340,7 @@ void machine_start(void)
 	if (started)
 		return;
 	started = true;
-	fake_start(RAM_PAGES, &nested_format_npt);
+	fake_start(machine_pages, &nested_format_npt);
 	end = fake_root_end();
 	vm_reserve_root();
 	memory_claim(hpa(fake_root_end() * PAGE_SIZE), (end - fake_root_end()) * PAGE_SIZE);

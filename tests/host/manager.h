@@ -6,11 +6,11 @@
 #include "tests/host/fake_vendor.h"
 
 /* Root frames that tests use; all of it ordinary RAM. */
-#define ROOT_POOL   4096ul /* first of POOL_BLOCKS blocks that become pools */
+#define ROOT_POOL   2048ul /* first of POOL_BLOCKS blocks that become pools */
 #define POOL_BLOCKS 4ul
-#define ROOT_RING   1024ul /* ring areas, 16 frames apart */
-#define ROOT_SLOT   8192ul /* behind slots */
-#define ROOT_PAGE   2048ul /* to load from, to read traces into */
+#define ROOT_RING   512ul  /* ring areas, 16 frames apart */
+#define ROOT_SLOT   4096ul /* behind slots */
+#define ROOT_PAGE   1088ul /* to load from, to read traces into */
 
 /* The status (low byte) and argument (second byte) of a call; its value. */
 struct answer {
@@ -27,7 +27,8 @@ struct answer call(u64 number, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f);
 #define CALL5(n, a, b, c, d, e)	   call(SEPTUM_CALL_##n, a, b, c, d, e, 0)
 #define CALL6(n, a, b, c, d, e, f) call(SEPTUM_CALL_##n, a, b, c, d, e, f)
 
-/* Starts the machine and the root partition; once a process. */
+/* Starts the machine and the root partition, with machine_pages of RAM; once a process. */
+extern u64 machine_pages;
 void machine_start(void);
 /* Destroys every VM and pool, as a manager would, and checks that every frame is the root's again,
  * unpinned, and the audit clean. */

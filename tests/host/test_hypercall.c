@@ -1,8 +1,9 @@
-/* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c mm/?*.c kernel/protocol.c
- * kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c kernel/hypercall.c
- * kernel/trace.c */
+/* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c mm/?*.c
+ * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c
+ * kernel/hypercall.c kernel/trace.c */
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The root-facing hypercalls: what they do, what they refuse, and that a refusal changes nothing. */
+/* The root-facing hypercalls: what they do, what they refuse, and that a refusal changes nothing.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -145,9 +146,9 @@ static void info_tells_the_machine(void **state)
 static void console_text_reaches_it_without_control_characters(void **state)
 {
 	(void)state;
-	assert_int_equal(call(SEPTUM_CALL_CONSOLE, 12, 0x0a0d091b5b324a41ul, 0x7f009b42, 0, 0, 0)
-				 .status,
-			 OK);
+	assert_int_equal(
+		call(SEPTUM_CALL_CONSOLE, 12, 0x0a0d091b5b324a41ul, 0x7f009b42, 0, 0, 0).status,
+		OK);
 	assert_int_equal(fake_console_length, 12);
 	assert_memory_equal(fake_console, "AJ2[.\t\r\nB...", 12);
 	assert_int_equal(CALL1(CONSOLE, 0).status, E_ARG);
@@ -171,9 +172,9 @@ static void the_trace_comes_oldest_first_into_a_root_page(void **state)
 	assert_int_equal(a.status, OK);
 	assert_int_equal(a.value, 128);
 	for (u64 i = 0; i < 128; i++) {
-		assert_int_equal(
-			root_read(hpa(ROOT_PAGE * PAGE_SIZE + i * sizeof(entry)), &entry, sizeof(entry)),
-			OK);
+		assert_int_equal(root_read(hpa(ROOT_PAGE * PAGE_SIZE + i * sizeof(entry)), &entry,
+					   sizeof(entry)),
+				 OK);
 		assert_int_equal(entry.what, SEPTUM_TRACE_INJECT);
 		assert_int_equal(entry.a, 2000 - 128 + i);
 		assert_int_equal(entry.b, ~entry.a);
@@ -374,11 +375,33 @@ static void each_bad_argument_has_its_error_and_changes_nothing(void **state)
  * changed nothing; whatever is not has left a machine in order. */
 static void no_argument_of_any_call_breaks_anything(void **state)
 {
-	static const u64 nasty[] = {
-		0,	   1,	      2,	3,	    7,		 15,	    31,
-		63,	   64,	      511,	512,	    513,	 PAGES,	    4096,
-		ROOT_POOL, ROOT_SLOT, ROOT_RING, 1ul << 28, (1ul << 28) - 1, 1ul << 36, 1ul << 40,
-		1ul << 52, 1ul << 63, ~0ul,	~0ul - 1,   ~0xffful,	 0xffffffff};
+	static const u64 nasty[] = {0,
+				    1,
+				    2,
+				    3,
+				    7,
+				    15,
+				    31,
+				    63,
+				    64,
+				    511,
+				    512,
+				    513,
+				    PAGES,
+				    4096,
+				    ROOT_POOL,
+				    ROOT_SLOT,
+				    ROOT_RING,
+				    1ul << 28,
+				    (1ul << 28) - 1,
+				    1ul << 36,
+				    1ul << 40,
+				    1ul << 52,
+				    1ul << 63,
+				    ~0ul,
+				    ~0ul - 1,
+				    ~0xffful,
+				    0xffffffff};
 	static const struct {
 		u8 call;
 		bool partial; /* its value tells how far it came, also on error */

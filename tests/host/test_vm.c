@@ -1,6 +1,6 @@
-/* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c mm/?*.c kernel/protocol.c
- * kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c kernel/hypercall.c
- * kernel/trace.c */
+/* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c mm/?*.c
+ * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c
+ * kernel/hypercall.c kernel/trace.c */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The life of VMs and vCPUs, and RUN. */
 #include <setjmp.h>
@@ -140,8 +140,8 @@ static void there_are_63_vms(void **state)
 
 	(void)state;
 	for (u64 i = 1; i < SEPTUM_MAX_VMS; i++)
-		assert_int_equal(CALL6(VM_CREATE, SEPTUM_PLAIN, 0, pool, 1, 0, ROOT_SLOT + i * 8).value,
-				 i);
+		assert_int_equal(
+			CALL6(VM_CREATE, SEPTUM_PLAIN, 0, pool, 1, 0, ROOT_SLOT + i * 8).value, i);
 	a = CALL6(VM_CREATE, SEPTUM_PLAIN, 0, pool, 1, 0, ROOT_SLOT);
 	assert_int_equal(a.status, E_LIMIT);
 	assert_int_equal(CALL1(VM_DESTROY, 17).status, OK);
@@ -295,10 +295,10 @@ static u64 run_world(u64 vcpus)
 	u64 vm = vm_new(SEPTUM_SW_PROTECTED, pool, vcpus, 40, 0);
 
 	assert_int_not_equal(vm, 0);
-	assert_int_equal(CALL5(SLOT_ADD, vm, 0, 64, ROOT_SLOT,
-			       SEPTUM_SLOT_SHARED | SEPTUM_SLOT_PRIVATE)
-				 .status,
-			 OK);
+	assert_int_equal(
+		CALL5(SLOT_ADD, vm, 0, 64, ROOT_SLOT, SEPTUM_SLOT_SHARED | SEPTUM_SLOT_PRIVATE)
+			.status,
+		OK);
 	for (u64 i = 0; i < vcpus; i++)
 		assert_int_equal(CALL2(VCPU_CREATE, vm, i).status, OK);
 	assert_int_equal(CALL1(VM_START, vm).status, OK);
