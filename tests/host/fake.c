@@ -16,8 +16,10 @@ static u64 window_shows[WINDOW_COUNT];
 static u64 random_state;
 
 unsigned fake_stop_after;
+u64 fake_device;
 unsigned fake_objects, fake_object_limit;
 bool fake_windows_direct;
+int fake_memtype_large;
 bool fake_stale_expected;
 unsigned fake_stale_count;
 
@@ -101,8 +103,7 @@ bool memory_must_stop(void)
 int memtype_of(hpa_t base, unsigned level)
 {
 	(void)base;
-	(void)level;
-	return 0;
+	return level > LEVEL_4K ? fake_memtype_large : 0;
 }
 
 /* ---- processors */
@@ -254,6 +255,8 @@ u64 *fake_translate(unsigned cpu, const struct nested *nested, struct tlb *tlb, 
 	if (entry == 0)
 		return NULL;
 	keep(leaves[cpu], nested->root.n, page, level, entry);
+	if (frame_at(entry, level, page) >= ram_pages)
+		return &fake_device;
 	return (u64 *)((u8 *)fake_frame(pfn(frame_at(entry, level, page))) + raw_gpa % PAGE_SIZE);
 }
 

@@ -47,9 +47,15 @@ extern unsigned fake_objects, fake_object_limit;
  * window that shows something else by now goes unnoticed. */
 extern bool fake_windows_direct;
 
+/* memtype_of() answers this for 2 MiB and more (0: UC, -1: not the same throughout). */
+extern int fake_memtype_large;
+
 /* Stale translations found; with `fake_stale_expected` they do not fail the test. */
 extern bool fake_stale_expected;
 extern unsigned fake_stale_count;
+
+/* What a translation to something else than RAM leads to. */
+extern u64 fake_device;
 
 #define FAKE_CPUS 3u
 

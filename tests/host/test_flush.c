@@ -16,6 +16,7 @@ u64 __wrap_tlb_invalidate(struct tlb *tlb);
 static bool drop;      /* forget to flush */
 static bool forgetful; /* .. from the end of start() on */
 static unsigned calls;
+static u64 interloper; /* another processor accesses this right after each flush */
 static struct pool *pool;
 static struct memory mem;
 static enum fault_outcome why;
@@ -24,6 +25,13 @@ static u32 slot;
 u64 __wrap_tlb_invalidate(struct tlb *tlb)
 {
 	calls++;
+	if (interloper != 0) {
+		u64 epoch = __real_tlb_invalidate(tlb);
+
+		fake_translate(1, tlb == root_tlb() ? root_nested() : &mem.nested, tlb, interloper,
+			       FAKE_WRITE);
+		return epoch;
+	}
 	return drop ? tlb->epoch : __real_tlb_invalidate(tlb);
 }
 
@@ -193,6 +201,36 @@ static void without_flushes_each_scenario_is_caught(void **state)
 	forgetful = false;
 }
 
+/* Another processor that runs while the operation goes on has flushed, looks again, and must not
+ * find what is about to go. */
+static void between_flush_and_reuse_nothing_can_be_loaded(void **state)
+{
+	static const struct {
+		void (*scenario)(void);
+		u64 page;
+	} cases[] = {
+		{to_private, 1024 | 1ul << 27},
+		{to_shared, 1024},
+		{bitless, 1024},
+		{in_place, 1024},
+		{in_place_root, 512},
+		{donated, 2048},
+		{discarded, 1024},
+		{slot_removed, 1024 | 1ul << 27},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+		interloper = cases[i].page * PAGE_SIZE;
+		cases[i].scenario();
+		fake_translate(1, &mem.nested, &mem.tlb, interloper, FAKE_WRITE);
+		fake_translate(1, root_nested(), root_tlb(), interloper, FAKE_WRITE);
+		interloper = 0;
+		fake_audit();
+		fake_stop();
+	}
+}
+
 static void one_flush_serves_a_whole_range(void **state)
 {
 	(void)state;
@@ -220,6 +258,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(with_flushes_nothing_is_stale),
 		cmocka_unit_test(without_flushes_each_scenario_is_caught),
+		cmocka_unit_test(between_flush_and_reuse_nothing_can_be_loaded),
 		cmocka_unit_test(one_flush_serves_a_whole_range),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,7 +32,7 @@ $(HOST)/%.o: %.c tests/host/tests.mk
 .PHONY: host-tests host-build
 host-build: $(patsubst %,$(HOST)/test_%,$(if $(TESTS),$(TESTS),$(HOST_TESTS)))
 host-tests:
-	@$(MAKE) --no-print-directory -j2 -k host-build; \
-		tests/host/run $(HOST) $(if $(TESTS),$(TESTS),$(HOST_TESTS))
+	@broken=; $(MAKE) --no-print-directory -j2 -k host-build || broken=--broken; \
+		tests/host/run $$broken $(HOST) $(if $(TESTS),$(TESTS),$(HOST_TESTS))
 
 -include $(wildcard $(HOST)/*/*.d $(HOST)/*/*/*.d)
