@@ -185,7 +185,10 @@ BODY(msrs)
 
 #define REFUSED(bytes)                                                                             \
 	do {                                                                                       \
-		PROBE("xor %%eax, %%eax\n\t.byte " bytes, : : : "rax", "rcx", "rdx", "memory", "cc");                  \
+		PROBE("xor %%eax, %%eax\n\t.byte " bytes,                                          \
+		      :                                                                            \
+		      :                                                                            \
+		      : "rax", "rcx", "rdx", "memory", "cc");                                      \
 		if (trap_last.vector != VECTOR_UD) {                                               \
 			print("guest: instruction %s: vector %d\n", bytes, trap_last.vector);      \
 			guest_fail(__FILE__, __LINE__, "#UD");                                     \

@@ -102,6 +102,7 @@ static void look_around(u64 info)
 	const u32 *multiboot = (const u32 *)info;
 	struct cpuid r = cpuid(0x40000100, 0);
 
+	guest.info = multiboot;
 	if (multiboot && (multiboot[0] & MULTIBOOT_CMDLINE))
 		guest.args = (const char *)(u64)multiboot[4];
 	if (r.b != 0x74706553u || r.a < 0x40000101u) /* "Sept" */

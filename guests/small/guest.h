@@ -26,7 +26,7 @@ struct body {
 #define BODY_WITH_AP(name, ap)                                                                     \
 	static void body_##name(void);                                                             \
 	static const struct body entry_##name                                                      \
-		__attribute__((section(".bodies"), used, aligned(8))) = {#name, body_##name, ap};              \
+		__attribute__((section(".bodies"), used, aligned(8))) = {#name, body_##name, ap};  \
 	static void body_##name(void)
 #define BODY(name) BODY_WITH_AP(name, NULL)
 
@@ -36,6 +36,7 @@ extern struct guest_view {
 	u32 shared_bit; /* 0: none */
 	u32 features;	/* SEPTUM_GUEST_* */
 	const char *args;
+	const u32 *info; /* multiboot information */
 } guest;
 
 /* The shared alias of an address below 1 GiB: with a SHARED bit another virtual address, without
