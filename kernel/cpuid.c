@@ -16,6 +16,7 @@
 #define MSR_SPEC_CTRL	  0x48
 #define XCR0_AVX	  BIT(2)
 #define XCR0_AVX512	  (BIT(5) | BIT(6) | BIT(7))
+#define XCR0_PKRU	  BIT(9)
 #define SUBLEAF_ANY	  ~0u
 #define BASIC_MAX	  0x16u
 #define EXTENDED_MAX	  0x80000008u
@@ -208,6 +209,12 @@ void cpuid_setup(void)
 	}
 }
 
+/* Protection keys are not offered, so there is nothing to save for them. */
+u64 cpuid_guest_xcr0(void)
+{
+	return world_xcr0_guest() & ~XCR0_PKRU;
+}
+
 bool cpuid_guest_has(u32 leaf, unsigned reg, unsigned bit)
 {
 	unsigned place = place_of(leaf);
@@ -246,7 +253,7 @@ static u32 xsave_size(u64 xcr0)
 
 static void xsave_leaf(u32 subleaf, u32 out[4])
 {
-	u64 all = world_xcr0_guest();
+	u64 all = cpuid_guest_xcr0();
 
 	if (!cpuid_guest_has(0x1, 2, 26))
 		return;

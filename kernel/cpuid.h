@@ -11,6 +11,9 @@ void cpuid_setup(void);
 /* The features as a guest is told them: is `bit` of word `reg` (0 EAX .. 3 EDX) of the leaf set? */
 bool cpuid_guest_has(u32 leaf, unsigned reg, unsigned bit);
 
+/* The XCR0 bits that a guest may set: those of features that it is told of. */
+u64 cpuid_guest_xcr0(void);
+
 /* Width of a physical address, SHARED bit included. */
 unsigned cpuid_physical_bits(const struct vcpu *v);
 

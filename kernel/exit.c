@@ -4,6 +4,7 @@
 #include "arch/x86/io.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/traps.h"
+#include "kernel/cpuid.h"
 #include "kernel/emulate.h"
 #include "kernel/exits.h"
 #include "kernel/guest_access.h"
@@ -128,7 +129,7 @@ static enum after ud_fault(struct vcpu *v)
 static enum after xsetbv(struct vcpu *v)
 {
 	u64 value = (u32)v->gpr[RAX] | v->gpr[RDX] << 32;
-	u64 allowed = v->root ? world_xcr0_root() : world_xcr0_guest();
+	u64 allowed = v->root ? world_xcr0_root() : cpuid_guest_xcr0();
 	struct vcpu_state state;
 	unsigned length;
 

@@ -393,7 +393,7 @@ void world_switch(struct world *from, struct world *to)
 	(void)from, (void)to;
 }
 
-u64 world_xcr0_guest(void)
+u64 cpuid_guest_xcr0(void)
 {
 	return 7;
 }
