@@ -24,7 +24,6 @@ ASFLAGS := -g -fno-pic
 COVFLAGS := $(if $(COVERAGE),-fprofile-arcs -ftest-coverage -fprofile-info-section)
 
 SOURCES := $(wildcard kernel/*.c mm/*.c svm/*.c vmx/*.c arch/x86/*.c arch/x86/*.S svm/*.S vmx/*.S kernel/*.S)
-SOURCES := $(if $(COVERAGE),$(SOURCES),$(filter-out kernel/coverage.c,$(SOURCES)))
 OBJECTS := $(SOURCES:%=$B/%.o)
 
 # `make V=1` shows the commands.

@@ -7,22 +7,29 @@
 
 extern const struct cmdline_option __start_septum_options[], __stop_septum_options[];
 
+static u64 option_count(void)
+{
+	return ((u64)__stop_septum_options - (u64)__start_septum_options) /
+	       sizeof(__start_septum_options[0]);
+}
+
 static const struct cmdline_option *find(const char *name)
 {
-	for (const struct cmdline_option *o = __start_septum_options; o < __stop_septum_options;
-	     o++)
-		if (strcmp(o->name, name) == 0)
-			return o;
+	for (u64 i = 0; i < option_count(); i++)
+		if (strcmp(__start_septum_options[i].name, name) == 0)
+			return &__start_septum_options[i];
 	return NULL;
 }
 
 static void print_known(void)
 {
 	printk(LOG_ERROR, "The boot options are:");
-	for (const struct cmdline_option *o = __start_septum_options; o < __stop_septum_options;
-	     o++)
+	for (u64 i = 0; i < option_count(); i++) {
+		const struct cmdline_option *o = &__start_septum_options[i];
+
 		printk(LOG_ERROR, "  %s%s%s: %s", o->name, o->values != NULL ? "=" : "",
 		       o->values != NULL ? o->values : "", o->help);
+	}
 }
 
 static bool parse_word(char *word)

@@ -7,12 +7,19 @@
  *	<content in hexadecimal>
  */
 #include "kernel/coverage.h"
+
+#ifdef COVERAGE
+
 #include "arch/x86/io.h"
 #include "kernel/panic.h"
 
-#include <gcov.h>
-
 #define DEBUG_PORT 0xe9
+
+/* As gcc's gcov.h, which clang has not. */
+struct gcov_info;
+void __gcov_info_to_gcda(const struct gcov_info *info, void (*name)(const char *, void *),
+			 void (*content)(const void *, unsigned, void *),
+			 void *(*memory)(unsigned, void *), void *argument);
 
 extern const struct gcov_info *const __gcov_info_start[];
 extern const struct gcov_info *const __gcov_info_end[];
@@ -72,10 +79,13 @@ static void *get_memory(unsigned size, void *unused)
 
 void coverage_dump(void)
 {
-	for (const struct gcov_info *const *info = __gcov_info_start; info < __gcov_info_end;
-	     info++) {
-		__gcov_info_to_gcda(*info, put_name, put_content, get_memory, NULL);
+	u64 count = ((u64)__gcov_info_end - (u64)__gcov_info_start) / sizeof(__gcov_info_start[0]);
+
+	for (u64 i = 0; i < count; i++) {
+		__gcov_info_to_gcda(__gcov_info_start[i], put_name, put_content, get_memory, NULL);
 		put_text("\n");
 	}
 	put_text("GCDA-END\n");
 }
+
+#endif

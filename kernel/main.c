@@ -63,7 +63,7 @@ void boot_main(u32 magic, u64 information, u64 image)
 
 	cpu_early(&boot_cpu);
 	uart_start();
-	problem = multiboot_read(magic, information, image, (u64)(image_end - image_start));
+	problem = multiboot_read(magic, information, image, (u64)image_end - (u64)image_start);
 	screen_start();
 	printk(LOG_INFO, "Septum, a microhypervisor for private and shared memory");
 	/* The options first: one of them says how a refusal ends. */

@@ -54,7 +54,7 @@ void backtrace_print(const struct code_place *place)
 	}
 }
 
-static _Noreturn void panic_end(const struct code_place *place, const char *format, va_list args)
+static void panic_say(const char *format, va_list args)
 {
 	static bool panicking;
 
@@ -66,8 +66,6 @@ static _Noreturn void panic_end(const struct code_place *place, const char *form
 	console_everywhere();
 	printk(LOG_ERROR, "Septum panic, the machine stops here:");
 	vprintk(LOG_ERROR, format, args);
-	backtrace_print(place);
-	machine_stop(EXIT_PANIC);
 }
 
 void panic(const char *format, ...)
@@ -76,7 +74,10 @@ void panic(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	panic_end(&here, format, args);
+	panic_say(format, args);
+	va_end(args);
+	backtrace_print(&here);
+	machine_stop(EXIT_PANIC);
 }
 
 void panic_at(const struct code_place *place, const char *format, ...)
@@ -84,7 +85,10 @@ void panic_at(const struct code_place *place, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	panic_end(place, format, args);
+	panic_say(format, args);
+	va_end(args);
+	backtrace_print(place);
+	machine_stop(EXIT_PANIC);
 }
 
 void boot_fail(const char *format, ...)

@@ -191,7 +191,7 @@ static void read_root(u64 at, const struct header *root, unsigned entry_size)
 	for (u32 i = 0; i < MIN(count, (u32)ENTRIES_MAX); i++) {
 		u64 table = 0;
 
-		physical_read(hpa(at + sizeof(*root) + i * entry_size), &table, entry_size);
+		physical_read(hpa(at + sizeof(*root) + (u64)i * entry_size), &table, entry_size);
 		if (!table_open(table, &h))
 			continue;
 		if (memcmp(h.signature, "APIC", 4) == 0)

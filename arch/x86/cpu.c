@@ -51,7 +51,7 @@ void cpu_identify(void)
 	f->physical_bits = extended >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
 	for (u32 i = 0; i < 3 && extended >= 0x80000004; i++) {
 		r = cpuid(0x80000002 + i, 0);
-		memcpy(f->brand + 16 * i, &r, 16);
+		memcpy(f->brand + 16 * (u64)i, &r, 16);
 	}
 }
 

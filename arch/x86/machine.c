@@ -39,7 +39,7 @@ bool machine_stack_read(u64 address, u64 *value)
 	bool in_bss = address >= (u64)bss_start && address + 8 <= (u64)bss_end;
 	u64 page = (address - STACK_VA) / PAGE_SIZE % STACK_CPU_PAGES;
 	bool on_stack =
-		address >= STACK_VA && address < STACK_VA + CPU_MAX * STACK_CPU_PAGES * PAGE_SIZE;
+		address >= STACK_VA && address < STACK_VA + PAGE_SIZE * CPU_MAX * STACK_CPU_PAGES;
 
 	/* Guard pages and the unused rest of a CPU's part are not mapped. */
 	if (on_stack && page >= STACK_IST_FIRST)

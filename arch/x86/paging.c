@@ -54,7 +54,7 @@ static unsigned index_at(u64 va, unsigned level)
 
 static void map_image(u64 image)
 {
-	u64 pages = (u64)(image_end - image_start) / PAGE_SIZE;
+	u64 pages = ((u64)image_end - (u64)image_start) / PAGE_SIZE;
 
 	for (u64 i = 0; i < pages; i++) {
 		u64 va = IMAGE_VA + i * PAGE_SIZE;
@@ -98,7 +98,7 @@ void paging_start(struct cpu *cpu, u64 image)
 void paging_windows(struct cpu *cpu)
 {
 	cpu->windows = (u8 *)(WINDOW_VA + (u64)cpu->id * WINDOW_COUNT * PAGE_SIZE);
-	cpu->window_entries = &window_pt[cpu->id * WINDOW_COUNT];
+	cpu->window_entries = &window_pt[(u64)cpu->id * WINDOW_COUNT];
 	for (unsigned i = 0; i < WINDOW_COUNT; i++)
 		cpu->window_pfn[i] = ~0ul;
 }
@@ -292,7 +292,7 @@ void objects_start(void)
 	object_entries = own_alloc(OBJECT_SLOTS / ENTRIES);
 	pa = own_pfn(object_entries).n << PAGE_SHIFT;
 	for (unsigned i = 0; i < OBJECT_SLOTS / ENTRIES; i++) {
-		u64 va = OBJECT_VA + i * ENTRIES * PAGE_SIZE;
+		u64 va = OBJECT_VA + PAGE_SIZE * ENTRIES * i;
 		u64 table = image_pa(root_table);
 
 		/* Make the upper levels, then put the table in place of the one made with them. */

@@ -36,7 +36,7 @@ void screen_start(void)
 		screen.rows = f->height / FONT_HEIGHT;
 	} else if (boot_info.efi_system_table.n == 0) {
 		screen.address = hpa(TEXT_ADDRESS);
-		screen.size = TEXT_COLUMNS * TEXT_ROWS * sizeof(u16);
+		screen.size = sizeof(u16) * TEXT_COLUMNS * TEXT_ROWS;
 		screen.columns = TEXT_COLUMNS;
 		screen.rows = TEXT_ROWS;
 	}

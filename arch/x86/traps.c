@@ -72,7 +72,7 @@ static const char *const names[EXCEPTIONS] = {
 void traps_start(void)
 {
 	for (unsigned v = 0; v < EXCEPTIONS; v++) {
-		u64 entry = (u64)trap_stubs + v * STUB_SIZE;
+		u64 entry = (u64)trap_stubs + (u64)v * STUB_SIZE;
 
 		idt[v] = (struct gate){
 			.offset_low = (u16)entry,
@@ -103,7 +103,11 @@ void traps_load(void)
 
 static bool fix_up(struct trap_frame *f)
 {
-	for (const struct ex_entry *e = ex_table_start; e < ex_table_end; e++) {
+	u64 count = ((u64)ex_table_end - (u64)ex_table_start) / sizeof(ex_table_start[0]);
+
+	for (u64 i = 0; i < count; i++) {
+		const struct ex_entry *e = &ex_table_start[i];
+
 		if ((u64)&e->fault + (u64)e->fault == f->rip) {
 			f->rip = (u64)&e->fixup + (u64)e->fixup;
 			return true;
