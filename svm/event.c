@@ -128,7 +128,8 @@ void svm_event_before_entry(struct vcpu *v)
 
 void svm_event_after_exit(struct vcpu *v)
 {
-	u64 word = v->vendor->vmcb->control.exit_event;
+	const struct vmcb *vmcb = v->vendor->vmcb;
+	u64 word = vmcb->control.exit_event;
 	u64 type = word & EVENT_TYPE;
 	struct vcpu_event e = {
 		.vector = (u8)(word & EVENT_VECTOR),
@@ -143,6 +144,11 @@ void svm_event_after_exit(struct vcpu *v)
 	/* INT n, INT3 and INTO begin again by themselves: RIP is still at the instruction. */
 	else if (type == EVENT_TYPE_EXC && e.vector != 3 && e.vector != 4)
 		e.kind = EVENT_EXCEPTION;
+	/* An end of the instruction other than its beginning says INT n as well, where the
+	 * processor reports one: hardware has 0 there for a nested fault (15.7.1). Bochs 2.7 leaves
+	 * the event before in place of a software interrupt. */
+	if (svm_features.next_rip && vmcb->control.next_rip - vmcb->save.rip - 1 < INSTRUCTION_MAX)
+		e.kind = EVENT_NONE;
 	v->event = e;
 }
 

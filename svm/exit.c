@@ -3,8 +3,7 @@
 #include "kernel/exits.h"
 #include "svm/svm.h"
 
-#define INSTRUCTION_MAX 15u
-#define VECTOR_AC	17u
+#define VECTOR_AC 17u
 
 static u8 length_from(u64 rip, u64 next)
 {

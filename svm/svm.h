@@ -7,23 +7,24 @@
 #include "mm/tlb.h"
 #include "svm/vmcb.h"
 
-#define MSR_EFER       0xc0000080
-#define EFER_SCE       BIT(0)
-#define EFER_LME       BIT(8)
-#define EFER_LMA       BIT(10)
-#define EFER_NXE       BIT(11)
-#define EFER_SVME      BIT(12)
-#define EFER_FFXSR     BIT(14)
-#define EFER_TCE       BIT(15)
-#define EFER_AUTO_IBRS BIT(21)
-#define CR0_PE	       BIT(0)
-#define CR0_ET	       BIT(4)
-#define CR0_PG	       BIT(31)
-#define RFLAGS_FIXED   BIT(1)
-#define RFLAGS_TF      BIT(8)
-#define RFLAGS_IF      BIT(9)
-#define RFLAGS_VM      BIT(17)
-#define DR6_BS	       BIT(14)
+#define MSR_EFER	0xc0000080
+#define EFER_SCE	BIT(0)
+#define EFER_LME	BIT(8)
+#define EFER_LMA	BIT(10)
+#define EFER_NXE	BIT(11)
+#define EFER_SVME	BIT(12)
+#define EFER_FFXSR	BIT(14)
+#define EFER_TCE	BIT(15)
+#define EFER_AUTO_IBRS	BIT(21)
+#define CR0_PE		BIT(0)
+#define CR0_ET		BIT(4)
+#define CR0_PG		BIT(31)
+#define INSTRUCTION_MAX 15u /* bytes */
+#define RFLAGS_FIXED	BIT(1)
+#define RFLAGS_TF	BIT(8)
+#define RFLAGS_IF	BIT(9)
+#define RFLAGS_VM	BIT(17)
+#define DR6_BS		BIT(14)
 
 /* An NMI is being handled by the vCPU, so the next one waits. SVM without virtual NMIs does not
  * track this (15.21.9): the IRET is intercepted, and the handler has ended when the vCPU is found
