@@ -80,6 +80,11 @@ static void mmu_of(struct vcpu *v, const struct vcpu_state *state, struct guest_
 	};
 }
 
+bool guest_resolve(struct vcpu *v, const struct access *access)
+{
+	return access_fault(v, access, 0) && v->event.kind == EVENT_NONE;
+}
+
 /* Raises what an access that failed would have raised. True: it can be tried again. */
 static bool raise(struct vcpu *v, const struct vcpu_state *state, enum walk_status status,
 		  const struct guest_walk *walk, bool exec)
@@ -101,8 +106,7 @@ static bool raise(struct vcpu *v, const struct vcpu_state *state, enum walk_stat
 		return false;
 	case WALK_NESTED:
 		if (!v->root)
-			return access_fault(v, &access, 0) &&
-			       v->pending.kind != PENDING_MACHINE_CHECK;
+			return guest_resolve(v, &access);
 		if (root_fault(&access))
 			return true;
 		inject_general_protection(v);
@@ -203,8 +207,7 @@ bool guest_probe(struct vcpu *v, u64 address, unsigned bytes, enum guest_fault f
 		if (memory_decide(&v->vm->memory, &access).outcome == FAULT_RESOLVED)
 			continue;
 		/* What can be resolved by now will be when it is written. */
-		if (fault == GUEST_QUIET || !access_fault(v, &access, 0) ||
-		    v->pending.kind == PENDING_MACHINE_CHECK)
+		if (fault == GUEST_QUIET || !guest_resolve(v, &access))
 			return false;
 	}
 	return true;

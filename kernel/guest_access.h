@@ -39,6 +39,10 @@ bool guest_write(struct vcpu *v, u64 address, const void *from, unsigned bytes);
 /* Would guest_write() succeed? For guests only. */
 bool guest_probe(struct vcpu *v, u64 address, unsigned bytes, enum guest_fault fault);
 
+/* access_fault() for an access of Septum's. True: it is resolved and can be tried again. False: an
+ * event is posted, or the guest has an exception to take. */
+bool guest_resolve(struct vcpu *v, const struct access *access);
+
 /* The guest-physical address, SHARED bit included, of one byte. */
 bool guest_translate(struct vcpu *v, u64 address, bool write, u64 *raw_gpa);
 

@@ -102,7 +102,7 @@ static bool step_do(struct vcpu *v, const struct step *step, unsigned cpl, u8 *b
 			post(v, step, fault.gpa, value);
 			return false;
 		}
-		if (!access_fault(v, &access, 0))
+		if (!guest_resolve(v, &access))
 			return false;
 	}
 	v->pending.kind = PENDING_NONE;

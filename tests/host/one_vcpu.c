@@ -152,7 +152,9 @@ struct fault memory_decide(struct memory *mem, const struct access *access)
 	struct fault fault = {.gpa = gpa(access->raw_gpa), .outcome = FAULT_RESOLVED};
 
 	(void)mem;
-	if (access->raw_gpa >= sizeof(one_ram))
+	if (access->raw_gpa >= BIT(40))
+		fault.outcome = FAULT_BEYOND;
+	else if (access->raw_gpa >= sizeof(one_ram))
 		fault.outcome = FAULT_MMIO;
 	else if (one_page[access->raw_gpa / PAGE_SIZE] == PAGE_MMIO)
 		fault.outcome = FAULT_MMIO;
@@ -196,6 +198,10 @@ bool access_fault(struct vcpu *v, const struct access *access, u64 code)
 		return mmio_access(v, access) == AFTER_RESUME;
 	if (fault.outcome == FAULT_RESOLVED)
 		return true;
+	if (fault.outcome == FAULT_BEYOND) {
+		machine_check_raise(v, fault.gpa, access->exec);
+		return v->wait == WAIT_NONE;
+	}
 	event_post(v, &event);
 	return false;
 }

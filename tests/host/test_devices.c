@@ -473,6 +473,35 @@ static void a_device_is_also_found_in_outs(void **state)
 	assert_int_equal(posted.type, SEPTUM_EVENT_FAILED);
 }
 
+static void nowhere_is_one_machine_check(void **state)
+{
+	for (unsigned n = 0; n < 3; n++) {
+		one_start(state);
+		switch (n) {
+		case 0:
+			outs_start(BIT(41), 3);
+			assert_int_equal(one_io(0xe9, 1, false, true), AFTER_RESUME);
+			break;
+		case 1:
+			ins_start(BIT(41), 3);
+			assert_int_equal(one_io(0xe9, 1, true, true), AFTER_RESUME);
+			break;
+		default: /* the store of movsb, when the load is done */
+			CODE_IS(0xa4);
+			one.gpr[RSI] = DEVICE;
+			one.gpr[RDI] = BIT(41);
+			one_fault(DEVICE, false);
+			assert_int_equal(one_complete(1), AFTER_RESUME);
+		}
+		assert_int_equal(one.event.kind, EVENT_EXCEPTION);
+		assert_int_equal(one.event.vector, 18);
+		assert_int_equal(one.mc_address, BIT(41));
+		assert_int_equal(posted_count, n == 2);
+		assert_int_equal(one.pending.kind, PENDING_NONE);
+		assert_int_equal(one_state.rip, CODE);
+	}
+}
+
 #define T(name) cmocka_unit_test_setup(name, one_start)
 
 int main(void)
@@ -501,6 +530,7 @@ int main(void)
 		T(a_refused_device_access_is_a_machine_check),
 		T(what_cannot_be_done_is_reported),
 		T(a_device_is_also_found_in_outs),
+		T(nowhere_is_one_machine_check),
 	};
 
 	return cmocka_run_group_tests_name("devices", tests, NULL, NULL);
