@@ -107,7 +107,7 @@ u8 *ring_payload(struct ring *ring, u32 vcpu)
 {
 	const u32 per_page = PAGE_SIZE / SEPTUM_PAYLOAD_BYTES;
 
-	return ring->payload[vcpu / per_page] + (vcpu % per_page) * SEPTUM_PAYLOAD_BYTES;
+	return ring->payload[vcpu / per_page] + (u64)(vcpu % per_page) * SEPTUM_PAYLOAD_BYTES;
 }
 
 void ring_log(struct ring *ring, const struct septum_trace_entry *entry)

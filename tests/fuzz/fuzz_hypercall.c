@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c
  * mm/attr.c mm/audit.c mm/audit_frames.c mm/frame.c mm/memory.c mm/memory_access.c
  * mm/memory_convert.c mm/memory_destroy.c mm/memory_fault.c mm/memory_load.c mm/memory_slots.c
@@ -5,7 +6,6 @@
  * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c
  * kernel/hypercall.c kernel/trace.c */
 /* flags: -lcmocka */
-/* SPDX-License-Identifier: BSD-2-Clause */
 /* A hostile manager with a guest that helps it: any hypercall with any arguments, any content of
  * the shared pages, any access by the guest, in any order, against the real memory and protocol
  * code. After each input the audit is clean, and when everything has been destroyed every frame is
