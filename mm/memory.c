@@ -116,20 +116,29 @@ u64 memory_frames(const struct memory *mem)
 	       READ_ONCE(mem->attr.tables);
 }
 
-u64 memory_piece(const struct memory *mem, u64 at, u64 end)
+u64 memory_piece(struct memory *mem, u64 at, u64 end)
 {
-	u64 piece = MIN(ALIGN_DOWN(at, BLOCK_PAGES) + BLOCK_PAGES, end);
+	u64 piece = MIN(ALIGN_DOWN(at, BLOCK_PAGES) + BLOCK_PAGES, end), idle = end;
+	const struct slot *slot = memory_slot(mem, at);
 	struct leaf leaf;
 
-	for (unsigned is_private = 0; is_private < 2; is_private++) {
-		u64 alias = memory_alias(mem, piece - 1, is_private);
-
-		if (nested_find(&mem->nested, alias, &leaf) && leaf.level > LEVEL_2M)
-			piece = MIN(ALIGN_DOWN(piece - 1, LEVEL_PAGES(leaf.level)) +
-					    LEVEL_PAGES(leaf.level),
-				    end);
+	if (slot != NULL && (slot->flags & SEPTUM_SLOT_INPLACE))
+		idle = piece;
+	for (u32 i = 0; i < SEPTUM_MAX_SLOTS; i++) {
+		slot = &mem->slots[i];
+		if ((slot->flags & SEPTUM_SLOT_INPLACE) && slot->first.n > at)
+			idle = MIN(idle, slot->first.n);
 	}
-	return piece;
+	for (unsigned is_private = 0; is_private < 2; is_private++) {
+		u64 first = memory_alias(mem, at, is_private);
+
+		if (nested_find(&mem->nested, first + (piece - 1 - at), &leaf))
+			piece = MIN(MAX(piece, at + (leaf.page + LEVEL_PAGES(leaf.level) - first)),
+				    end);
+		if (nested_next(&mem->nested, first, first + (idle - at), &leaf))
+			idle = leaf.page > first ? at + (leaf.page - first) : at;
+	}
+	return idle == end ? end : MAX(piece, ALIGN_DOWN(idle, BLOCK_PAGES));
 }
 
 u64 memory_run(struct memory *mem, u64 at, u64 end, struct run *run)

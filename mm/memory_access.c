@@ -10,7 +10,7 @@ static void *look(struct memory *mem, u64 raw_gpa, unsigned bytes, unsigned prot
 	u64 offset = raw_gpa % PAGE_SIZE, page = raw_gpa >> PAGE_SHIFT;
 	struct leaf leaf;
 
-	if (offset + bytes > PAGE_SIZE || page >= 2 * memory_end(mem) ||
+	if (offset + bytes > PAGE_SIZE || page >= memory_end(mem) << (mem->shared_bit != 0) ||
 	    !nested_find(&mem->nested, page, &leaf) ||
 	    (nested_prot(&mem->nested, leaf.entry) & prot) != prot)
 		return NULL;

@@ -37,9 +37,11 @@ static bool slots_remove(struct memory *mem)
 		struct slot *slot = &mem->slots[i];
 
 		while (slot->count != 0) {
-			memory_slot_cut(mem, slot,
-					MIN(ALIGN_DOWN(slot->first.n, BLOCK_PAGES) + BLOCK_PAGES,
-					    slot_end(slot)));
+			u64 piece = ALIGN_DOWN(slot->first.n, BLOCK_PAGES) + BLOCK_PAGES;
+
+			if (pfn_is_none(slot->root))
+				piece = slot_end(slot);
+			memory_slot_cut(mem, slot, MIN(piece, slot_end(slot)));
 			if (memory_must_stop())
 				return false;
 		}

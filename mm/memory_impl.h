@@ -112,9 +112,9 @@ bool memory_protect(struct memory *mem, u64 first, u64 end, bool is_private, uns
  * and makes the slot begin there; it may then be none. */
 void memory_slot_cut(struct memory *mem, struct slot *slot, u64 end);
 
-/* Where a piece of a long operation on [at, end) ends: at the next 2 MiB boundary, or later rather
- * than inside of a leaf. */
-u64 memory_piece(const struct memory *mem, u64 at, u64 end);
+/* Where a piece of a long operation on [at, end) ends: at the next 2 MiB boundary; later rather
+ * than inside of a leaf, or where nothing is recorded nor in place. */
+u64 memory_piece(struct memory *mem, u64 at, u64 end);
 
 /* In place, [first, end) of `slot`: hide from the root what is OFFERED, reveal what is INPLACE.
  * hide: the caller flushes the root's translations (all ranges at once), then zeroes. */

@@ -143,8 +143,10 @@ static enum status slot_remove(struct memory *mem, struct slot *slot)
 	if (!mem->discard && !mem->building && memory_populated(mem, at, end))
 		return E_POPULATED;
 	do {
-		/* Leaves end where slots do, and pieces where leaves do: nothing is split. */
-		u64 piece = memory_piece(mem, at, end);
+		/* Leaves end where slots do, and pieces where leaves do: nothing is split. Root
+		 * frames cost a little each, mapped or not: 1 GiB of them at a time. */
+		u64 gib = ALIGN_DOWN(at, LEVEL_PAGES(LEVEL_1G)) + LEVEL_PAGES(LEVEL_1G);
+		u64 piece = memory_piece(mem, at, has_root(slot->flags) ? MIN(gib, end) : end);
 
 		memory_unmap(mem, at, piece, &none);
 		memory_slot_cut(mem, slot, piece);

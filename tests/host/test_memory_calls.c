@@ -364,6 +364,51 @@ static void a_decision_changes_nothing(void **state)
 	assert_int_equal(memory_frames(&mem), 1 + 3 + 3 + 1);
 }
 
+static void idle_ranges_are_one_piece(void **state)
+{
+	u64 end = 1ul << 27;
+
+	(void)state;
+	assert_int_equal(add(1024, end / 2, 0, PRIVATE), OK);
+	assert_int_equal(convert(1ul << 20, 1, true), OK);
+	assert_non_null(touch(1ul << 20, true));
+	/* Up to the page, its block, and the rest: at most two questions. */
+	fake_stop_after = 3;
+	assert_int_equal(memory_attr_set(&mem, gfn(0), end, RWX | PRIV, &done), OK);
+	fake_audit();
+	fake_stop_after = 3;
+	assert_int_equal(memory_attr_set(&mem, gfn(0), end, RWX, &done), OK);
+	fake_audit();
+	fake_stop_after = 1;
+	assert_int_equal(memory_slot_remove(&mem, 0), OK);
+	fake_stop_after = 0;
+}
+
+static void a_48_bit_space_does_not_wrap(void **state)
+{
+	static struct memory other;
+	u64 value;
+
+	(void)state;
+	assert_int_equal(memory_init(&other, 2, pool, &nested_format_npt, 0, 52, false, false), OK);
+	assert_int_equal(memory_slot_add(&other, gfn(0), 1, pfn(512), SHARED, &slot), OK);
+	assert_non_null(fake_access(0, &other, 0, FAKE_READ, &why));
+	assert_true(memory_read(&other, 0, &value, 8));
+	assert_false(memory_read(&other, 1ul << 48, &value, 8));
+	assert_int_equal(memory_fault(&other, &(struct access){.raw_gpa = 1ul << 48}).outcome,
+			 FAULT_BEYOND);
+	assert_int_equal(memory_slot_add(&other, gfn((1ul << 36) - 1), 1, pfn(513), SHARED, &slot),
+			 OK);
+	assert_int_equal(memory_convert(&other, gfn((1ul << 36) - 1), 1, false, MEMORY_ANY_STAMP,
+					ALL_GIVEN, CONVERT_ZERO),
+			 OK);
+	assert_non_null(fake_access(0, &other, (1ul << 48) - 8, FAKE_READ, &why));
+	fake_audit();
+	assert_int_equal(memory_attr_set(&other, gfn(0), 1ul << 36, RWX | PRIV, &done), OK);
+	fake_audit();
+	assert_int_equal(memory_destroy(&other), OK);
+}
+
 /* ---- destruction */
 
 static void stage_nothing(void)
@@ -530,6 +575,8 @@ int main(void)
 		TEST(discarded_pages_read_zero_and_neighbours_keep),
 		TEST(software_accesses_have_the_guests_rights),
 		TEST(a_decision_changes_nothing),
+		TEST(idle_ranges_are_one_piece),
+		TEST(a_48_bit_space_does_not_wrap),
 		TEST(leaves_are_no_larger_than_the_processor_has),
 		cmocka_unit_test(destruction_gives_everything_back_at_every_stage),
 		cmocka_unit_test(one_gigabyte_is_one_leaf_while_it_is_uniform),
