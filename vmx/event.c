@@ -11,10 +11,11 @@
 /* Exceptions that push an error code, in protected mode: #DF, #TS to #PF, #AC, #CP. */
 #define HAVE_ERROR_CODE 0x227d00u
 
-void guest_nmi_block(bool blocked)
+void guest_nmi_block(struct vendor_vcpu *x, bool blocked)
 {
 	u64 now = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
+	x->nmi_begun = blocked;
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocked ? now | BLOCKED_NMI : now & ~(u64)BLOCKED_NMI);
 }
 
@@ -72,6 +73,15 @@ static void event_choose(struct vcpu *v)
 	v->event.kind = EVENT_NONE;
 }
 
+bool nmi_blocked(struct vendor_vcpu *x, u64 blocked)
+{
+	if ((blocked & BLOCKED_NMI) == 0)
+		x->nmi_begun = false;
+	else if (!x->nmi_begun)
+		guest_nmi_block(x, false);
+	return x->nmi_begun;
+}
+
 static bool tpr_blocks(const struct vendor_vcpu *x, u64 vector)
 {
 	return (x->primary & PRIMARY_TPR_SHADOW) != 0 &&
@@ -88,7 +98,7 @@ static u32 pending_choose(struct vcpu *v)
 	u32 windows = 0;
 
 	if (v->nmi_pending) {
-		if (x->entry == 0 && !shadow && (blocked & BLOCKED_NMI) == 0) {
+		if (x->entry == 0 && !shadow && !nmi_blocked(x, blocked)) {
 			x->entry = INFO_VALID | INFO_OF_TYPE(TYPE_NMI) | VECTOR_NMI;
 			v->nmi_pending = false;
 		} else {
@@ -130,6 +140,10 @@ void event_prepare(struct vcpu *v)
 	if (x->entry == 0)
 		return;
 	vmwrite(VMCS_ENTRY_INTERRUPTION, x->entry);
+	if (INFO_TYPE(x->entry) == TYPE_NMI) {
+		x->nmi_begun = true;
+		this_vmx_cpu()->nmi_used = true;
+	}
 	if ((x->entry & INFO_ERROR) != 0)
 		vmwrite(VMCS_ENTRY_ERROR_CODE, x->entry_error);
 	if (INFO_TYPE(x->entry) >= TYPE_SOFTWARE_INTERRUPT)
@@ -171,6 +185,8 @@ void event_take_back(struct vcpu *v)
 		return;
 	event_store(v, x->entry, x->entry_error, x->entry_length);
 	vmwrite(VMCS_ENTRY_INTERRUPTION, 0);
+	if (v->event.kind == EVENT_NMI)
+		x->nmi_begun = false;
 	x->entry = 0;
 }
 
@@ -179,7 +195,7 @@ void event_recover(struct vcpu *v, u32 vectoring)
 	event_store(v, vectoring, (u32)vmread(VMCS_VECTORING_ERROR), (u32)vmread(VMCS_EXIT_LENGTH));
 	/* The delivery of an NMI began, so NMIs count as blocked: it will begin again. */
 	if (v->event.kind == EVENT_NMI)
-		guest_nmi_block(false);
+		guest_nmi_block(v->vendor, false);
 }
 
 void event_raise(struct vcpu *v, struct vcpu_event event)

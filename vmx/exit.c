@@ -65,7 +65,7 @@ static void vectoring(struct vcpu *v, bool nmi_unblocked)
 	if ((info & INFO_VALID) != 0)
 		event_recover(v, info);
 	else if (nmi_unblocked)
-		guest_nmi_block(true);
+		guest_nmi_block(v->vendor, true);
 }
 
 static bool exception(struct vcpu *v)

@@ -84,8 +84,12 @@ static void vmx_vcpu_destroy(struct vcpu *v)
 
 static void vmx_load(struct vcpu *v)
 {
-	this_vmx_cpu()->loaded = v;
+	struct vmx_cpu *cpu = this_vmx_cpu();
+
+	cpu->loaded = v;
 	vmcs_select(v);
+	if (cpu->nmi_used)
+		nmi_blocked(v->vendor, vmread(VMCS_GUEST_INTERRUPTIBILITY));
 }
 
 static void write_back(struct vendor_vcpu *x)

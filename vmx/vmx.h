@@ -64,6 +64,7 @@ struct vendor_vcpu {
 	bool pdptes_stale; /* PAE paging was turned on by software: load the PDPTEs before entry */
 	bool root;
 	bool armed;	  /* a window or the TPR threshold is set */
+	bool nmi_begun;	  /* an NMI was delivered, and its IRET has not been seen */
 	u8 tpr_threshold; /* what TPR_THRESHOLD holds */
 	u16 vpid;
 	u32 cpu;     /* where it ran last, or ~0 */
@@ -93,6 +94,7 @@ struct vmx_cpu {
 	const struct vcpu *current; /* whose VMCS is current; NULL: none */
 	const struct vcpu *loaded;  /* given to load() last: its world is in the registers */
 	bool on;
+	bool nmi_used; /* an NMI has been delivered on this CPU */
 };
 extern struct vmx_cpu vmx_cpus[CPU_MAX];
 static inline struct vmx_cpu *this_vmx_cpu(void)
@@ -206,7 +208,11 @@ void event_recover(struct vcpu *v, u32 vectoring);
 /* Gives the guest back a #DB or #AC that only Septum wanted to see. Neither makes a double fault of
  * what it interrupts: a fault comes again by itself, what came from outside is kept pending. */
 void event_raise(struct vcpu *v, struct vcpu_event event);
-void guest_nmi_block(bool blocked);
+/* NMIs are blocked, as `blocked` (INTERRUPTIBILITY) says, from one that we deliver until an IRET. A
+ * block that no NMI began is not the guest's and is ended: Bochs 2.7 carries that of one VMCS over
+ * to the next. So it is asked when a vCPU is loaded, too. */
+bool nmi_blocked(struct vendor_vcpu *x, u64 blocked);
+void guest_nmi_block(struct vendor_vcpu *x, bool blocked);
 
 /* exit.c: fills v->exit from the current VMCS. False: nothing for the common code: enter again. */
 bool exit_decode(struct vcpu *v, u32 reason);
