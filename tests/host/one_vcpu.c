@@ -21,6 +21,14 @@ bool one_request_waits;
 u64 one_request[3];
 unsigned one_skipped;
 
+enum exit_reason one_exits[8];
+unsigned one_entries;
+unsigned one_nmi_at;
+const struct vcpu *one_loaded;
+const struct world *one_world;
+struct vcpu one_root;
+
+static bool nmi_seen;
 static struct vm vm;
 
 int one_start(void **state)
@@ -33,7 +41,11 @@ int one_start(void **state)
 	memset(one_page, 0, sizeof(one_page));
 	memset(one_payload, 0, sizeof(one_payload));
 	memset(&posted, 0, sizeof(posted));
-	posted_count = one_skipped = 0;
+	memset(&one_root, 0, sizeof(one_root));
+	posted_count = one_skipped = one_entries = one_nmi_at = 0;
+	nmi_seen = false;
+	one_loaded = &one_root;
+	one_world = &one_root.world;
 	one_answer = 0;
 	one_request_waits = false;
 	one.vm = &vm;
@@ -233,7 +245,7 @@ void trace(enum septum_trace what, unsigned id, unsigned vcpu, u64 a, u64 b)
 
 struct vcpu *vm_root_vcpu(void)
 {
-	return NULL;
+	return &one_root;
 }
 
 void root_call(struct vcpu *v)
@@ -340,13 +352,18 @@ static bool msr_set(struct vcpu *v, u32 index, u64 value)
 
 static void load(struct vcpu *v)
 {
-	(void)v;
+	one_loaded = v;
 }
 
 static void run(struct vcpu *v)
 {
-	(void)v;
-	__builtin_trap();
+	assert_ptr_equal(one_loaded, v);
+	assert_ptr_equal(one_world, &v->world);
+	assert_int_equal(v->pending.kind, PENDING_NONE);
+	assert_in_range(one_entries, 0, ARRAY_COUNT(one_exits) - 1);
+	v->exit.reason = one_exits[one_entries++];
+	v->exit.length = 0;
+	nmi_seen = one_entries == one_nmi_at;
 }
 
 static void tsc_offset_set(struct vcpu *v, u64 offset)
@@ -391,12 +408,16 @@ void cpuid_answer(struct vcpu *v)
 
 bool nmi_take(void)
 {
-	return false;
+	bool seen = nmi_seen;
+
+	nmi_seen = false;
+	return seen;
 }
 
 void world_switch(struct world *from, struct world *to)
 {
-	(void)from, (void)to;
+	assert_ptr_equal(one_world, from);
+	one_world = to;
 }
 
 u64 cpuid_guest_xcr0(void)

@@ -48,6 +48,15 @@ extern u64 one_request[3];
 /* What the CPU's own registers say (rdmsr and the like are never executed). */
 extern unsigned one_skipped; /* instructions skipped */
 
+/* guest_run(): the exits that entries of the guest end with, one after the other; what was loaded
+ * and entered; an NMI that Septum's own handler sees during the n-th entry (from 1). */
+extern enum exit_reason one_exits[8];
+extern unsigned one_entries;
+extern unsigned one_nmi_at;
+extern const struct vcpu *one_loaded;
+extern const struct world *one_world;
+extern struct vcpu one_root;
+
 /* 64-bit mode, CPL 0, paging off (addresses are their own translation). For cmocka's setup. */
 int one_start(void **state);
 /* 32-bit protected mode with page tables at 0xe000: page n maps to page n, all but `hole`. */

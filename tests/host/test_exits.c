@@ -317,6 +317,102 @@ static void an_instruction_at_the_end_of_its_page_needs_no_other(void **state)
 	assert_int_equal(one.gpr[RAX], 0xc1d);
 }
 
+/* ---- Running ---- */
+
+static void the_root_is_back_when_a_run_ends(void **state)
+{
+	static const struct {
+		enum exit_reason last;
+		enum after after;
+	} ends[] = {
+		{EXIT_INTERRUPT, AFTER_INTERRUPT},
+		{EXIT_SHUTDOWN, AFTER_WAIT},
+		{EXIT_HALT, AFTER_WAIT},
+	};
+
+	for (unsigned n = 0; n < ARRAY_COUNT(ends); n++) {
+		one_start(state);
+		one_code("\x0f\xa2\xf4", 3);
+		one_exits[0] = EXIT_CPUID;
+		one_exits[1] = EXIT_WINDOW;
+		one_exits[2] = ends[n].last;
+		assert_int_equal(guest_run(&one), ends[n].after);
+		assert_int_equal(one_entries, 3);
+		assert_ptr_equal(one_loaded, &one_root);
+		assert_ptr_equal(one_world, &one_root.world);
+		assert_int_equal(one.counters[SEPTUM_COUNTER_EXITS], 3);
+		assert_int_equal(one.counters[SEPTUM_COUNTER_EXIT_CPUID], 1);
+		assert_int_equal(one.counters[SEPTUM_COUNTER_EXIT_WINDOW], 1);
+	}
+}
+
+static void an_nmi_is_the_roots(void **state)
+{
+	(void)state;
+	one_exits[0] = EXIT_WINDOW;
+	one_exits[1] = EXIT_NMI;
+	one_nmi_at = 2;
+	assert_int_equal(guest_run(&one), AFTER_INTERRUPT);
+	assert_int_equal(one_entries, 2);
+	assert_true(one_root.nmi_pending);
+	assert_false(one.nmi_pending);
+}
+
+static void a_verdict_is_done_before_the_guest_is_entered(void **state)
+{
+	one_code("\xed\xf4", 2);
+	one_io(0x60, 4, true, false);
+	one.wait = WAIT_NONE;
+	assert_int_equal(emulate_complete(&one, 0x55), OK);
+	assert_int_equal(one.gpr[RAX], 0); /* not while another vCPU is loaded */
+	assert_int_equal(one_state.rip, CODE);
+	one_exits[0] = EXIT_INTERRUPT;
+	assert_int_equal(guest_run(&one), AFTER_INTERRUPT);
+	assert_int_equal(one.gpr[RAX], 0x55);
+	assert_int_equal(one_state.rip, CODE + 1);
+
+	/* One that ends in a shutdown enters it not at all. */
+	one_start(state);
+	one_state.cr4 = 0;
+	inject_machine_check(&one, gpa(0x5000));
+	assert_int_equal(guest_run(&one), AFTER_WAIT);
+	assert_int_equal(one_entries, 0);
+	assert_ptr_equal(one_loaded, &one_root);
+	assert_ptr_equal(one_world, &one_root.world);
+}
+
+static void the_roots_exits(void **state)
+{
+	one.root = true;
+	one_code("\x0f\xa2", 2);
+	assert_int_equal(one_exit(EXIT_CPUID), AFTER_RESUME);
+	assert_int_equal(one_state.rip, CODE + 2);
+	one_exit(EXIT_INIT);
+	one_exit(EXIT_INTERRUPT);
+	one_exit(EXIT_NMI);
+	assert_int_equal(one.event.kind, EVENT_NONE);
+	one_exit(EXIT_UNDEFINED);
+	assert_int_equal(one.event.vector, 6);
+
+	/* What is not its memory is #GP, what is only missing is mapped. */
+	one_start(state);
+	one.root = true;
+	one_fault(DATA, true);
+	assert_int_equal(one.event.kind, EVENT_NONE);
+	one_fault(DEVICE, true);
+	assert_int_equal(one.event.vector, 13);
+	assert_true(one.event.has_error);
+
+	/* .. also where it fetches instructions from. */
+	one_start(state);
+	one.root = true;
+	one_page[CODE / PAGE_SIZE] = PAGE_MMIO;
+	one_exit(EXIT_CPUID);
+	assert_int_equal(one.event.vector, 13);
+	assert_int_equal(one_state.rip, CODE);
+	assert_int_equal(posted_count, 0);
+}
+
 /* ---- MSRs ---- */
 
 static enum after msr(bool write, u32 index, u64 value)
@@ -454,6 +550,10 @@ int main(void)
 		T(what_cannot_go_on_is_reported),
 		T(an_instruction_behind_a_fault_is_not_skipped),
 		T(an_instruction_at_the_end_of_its_page_needs_no_other),
+		T(the_root_is_back_when_a_run_ends),
+		T(an_nmi_is_the_roots),
+		T(a_verdict_is_done_before_the_guest_is_entered),
+		T(the_roots_exits),
 		T(the_machine_check_bank_is_the_guests_to_clear),
 		T(bad_values_are_gp),
 		T(other_msrs_are_the_managers),
