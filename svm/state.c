@@ -201,7 +201,10 @@ void svm_state_set(struct vcpu *v, const struct vcpu_state *state)
 	s->rsp = state->rsp;
 	s->rflags = state->rflags | RFLAGS_FIXED;
 	s->cr0 = state->cr0;
-	s->cr2 = state->cr2;
+	if (s->cr2 != state->cr2) {
+		s->cr2 = state->cr2;
+		write_cr2(s->cr2); /* see svm_load() */
+	}
 	s->cr3 = state->cr3;
 	s->cr4 = state->cr4;
 	efer_set(vmcb, state->efer);

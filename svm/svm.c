@@ -189,6 +189,8 @@ static void svm_load(struct vcpu *v)
 		s->generation = 0;
 		s->vmcb->control.clean = 0;
 	}
+	/* VMRUN does this, but in Bochs 2.7. */
+	write_cr2(s->vmcb->save.cr2);
 }
 
 /* Some translation of this vCPU is stale, or its ASID is of an old generation. */
