@@ -114,15 +114,23 @@ static bool fault_post(struct vcpu *v, struct access access, u64 code, const str
 	return true;
 }
 
+/* An instruction or a page table behind which nothing stands: there is nothing to emulate, and
+ * looking for it would only fault in the same place again. */
+static void fetch_failed(struct vcpu *v, const struct access *access, const struct fault *fault)
+{
+	struct septum_event event = {
+		.type = SEPTUM_EVENT_FAILED,
+		.flags = access_flags(access, fault),
+		.gpa = fault->gpa.n,
+		.data = {SEPTUM_FAILURE_DECODE},
+	};
+
+	event_post(v, &event);
+}
+
 bool access_fault(struct vcpu *v, const struct access *access, u64 code)
 {
 	struct fault fault = memory_fault(&v->vm->memory, access);
-	struct septum_event failed = {
-		.type = SEPTUM_EVENT_FAILED,
-		.flags = access_flags(access, &fault),
-		.gpa = fault.gpa.n,
-		.data = {SEPTUM_FAILURE_DECODE},
-	};
 
 	switch (fault.outcome) {
 	case FAULT_RESOLVED:
@@ -131,13 +139,10 @@ bool access_fault(struct vcpu *v, const struct access *access, u64 code)
 		machine_check_raise(v, fault.gpa, access->exec);
 		return v->wait == WAIT_NONE;
 	case FAULT_MMIO:
-		/* An instruction or a page table behind which nothing stands: there is nothing to
-		 * emulate, and looking for it would only fault in the same place again. */
-		if (access->exec || access->walk) {
-			event_post(v, &failed);
-			return false;
-		}
-		return mmio_access(v, access) == AFTER_RESUME;
+		if (!access->exec && !access->walk)
+			return mmio_access(v, access) == AFTER_RESUME;
+		fetch_failed(v, access, &fault);
+		return false;
 	default:
 		return !fault_post(v, *access, code, &fault);
 	}
@@ -179,8 +184,8 @@ static enum status effect_convert(struct vcpu *v, const struct septum_completion
 		return E_VERDICT;
 	if (!IS_ALIGNED(c->gpa, PAGE_SIZE) || !IS_ALIGNED(c->size, PAGE_SIZE))
 		return E_ALIGN;
-	if (pages == 0 || pages > CONVERT_PAGES_MAX || page.n < first.n ||
-	    page.n - first.n >= pages)
+	/* A page below the range is far beyond its end here. */
+	if (pages == 0 || pages > CONVERT_PAGES_MAX || page.n - first.n >= pages)
 		return E_RANGE;
 	status = memory_convert(&v->vm->memory, first, pages, to_private, event->stamp, page, 1,
 				CONVERT_ZERO);

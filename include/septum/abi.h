@@ -269,7 +269,8 @@ enum septum_reg {
 /* Segment attributes are the access-rights word of VMX (SDM Vol. 3, 24.4.1): type 3:0, S 4, DPL
  * 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
 
-/* Counters of a VM or vCPU since its creation. X(name, number, text) */
+/* Counters of a VM or vCPU since its creation; from PAGES_PRIVATE on of the VM only, as it is now.
+ * X(name, number, text) */
 #define SEPTUM_COUNTER_LIST(X)                                                                     \
 	X(EXITS, 0, "VM exits")                                                                    \
 	X(EXIT_INTERRUPT, 1, "exits for an interrupt of the root")                                 \
@@ -388,7 +389,9 @@ enum septum_event_type {
 	 * data[0]: the address as the processor reported it, data[1]: its error code (SVM:
 	 * EXITINFO1; VMX: exit qualification). */
 	SEPTUM_EVENT_MEMORY_FAULT = 1,
-	/* The guest asks for [gpa, gpa + size) to become private (PRIVATE flag) or shared. */
+	/* The guest asks for [gpa, gpa + size) to become private (PRIVATE flag) or shared: a run of
+	 * pages that are not so yet, at most 1 GiB. A request with several runs makes one event
+	 * after the other; the first refusal ends it. */
 	SEPTUM_EVENT_EXPLICIT = 2,
 	/* The pool has too few frames to go on. data[0]: frames needed. */
 	SEPTUM_EVENT_POOL_EMPTY = 3,
@@ -424,8 +427,10 @@ enum septum_event_type {
 
 enum septum_failure {
 	SEPTUM_FAILURE_ENTRY = 1,  /* the processor refused the state. data[1]: its code */
-	SEPTUM_FAILURE_LOOP = 2,   /* the same access faulted again and again. gpa */
-	SEPTUM_FAILURE_DECODE = 3, /* an instruction on MMIO that Septum cannot decode. gpa */
+	SEPTUM_FAILURE_LOOP = 2,   /* the same access was denied 64 times in a row and its page's
+				    * attribute never changed. gpa */
+	SEPTUM_FAILURE_DECODE = 3, /* an instruction on MMIO that Septum cannot decode, or
+				    * instructions or page tables where nothing stands. gpa */
 	SEPTUM_FAILURE_EXIT = 4,   /* an exit that Septum does not know. data[1]: its code */
 };
 
@@ -443,10 +448,11 @@ struct septum_event {
 
 enum septum_verdict {
 	/* Make [gpa, gpa + size) private (SEPTUM_EVENT_PRIVATE in flags) or shared, then resume.
-	 * Multiples of 4096. For a MEMORY_FAULT it must contain the faulting page and turn it to
-	 * the kind of the access, may be larger, and is a compare-and-set against the event's
-	 * stamp: E_STALE. For EXPLICIT it must be exactly the range and direction asked for; the
-	 * guest's call returns 0. */
+	 * Multiples of 4096 (E_ALIGN), at most 1 GiB (E_RANGE), the other kind than now
+	 * (E_VERDICT). For a MEMORY_FAULT it must contain the faulting page (E_RANGE), may be
+	 * larger, and is a compare-and-set against the event's stamp: E_STALE. For EXPLICIT it must
+	 * be exactly the range asked for (E_RANGE); after the last run the guest's call returns 0.
+	 * Otherwise as ATTR_SET: E_NO_SLOT, E_POPULATED, E_POOL_EMPTY, E_UNSUPPORTED. */
 	SEPTUM_VERDICT_CONVERT = 1,
 	/* Look again. E_NO_PROGRESS when cause and stamp are the same. */
 	SEPTUM_VERDICT_RETRY = 2,
@@ -555,7 +561,8 @@ struct septum_boot_info {
  *
  *   12 map-GPA-range: rbx gpa, rcx count of 4 KiB pages, rdx bit 4 private, bits 3:0 page size
  *      (0 4K, 1 2M, 2 1G; a hint), bit 5 preserve, bit 6 zero. In place, content becomes zero
- *      unless `preserve`; with two backings `preserve` is -EOPNOTSUPP.
+ *      unless `preserve`; with two backings `preserve` is -EOPNOTSUPP. More than 2^28 pages are
+ *      -E2BIG.
  */
 #define SEPTUM_GUEST_DISCARD  (1u << 0) /* the manager may throw private content away */
 #define SEPTUM_GUEST_PRESERVE (1u << 1) /* `preserve` can work (some slot is in place) */

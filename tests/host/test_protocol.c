@@ -446,6 +446,10 @@ static void a_completion_names_its_event_exactly(void **state)
 	REFUSED(c.flags |= 1, E_ARG);
 	REFUSED(c.verdict = SEPTUM_VERDICT_KILL, E_ARG);
 #undef REFUSED
+	/* Each of them is in the advisory log. */
+	assert_int_equal(ring_read(vm, offsetof(struct septum_ring, log_head)), 14);
+	assert_int_equal(the_vm()->ring.log[13].b, E_ARG);
+	assert_int_equal(the_vm()->ring.log[0].a, (u64)SEPTUM_VERDICT_CONVERT << 32 | (e.seq + 1));
 	/* Twice in one ring: once. */
 	completion_put(vm, &good);
 	slot = completion_put(vm, &good);
@@ -560,6 +564,19 @@ static void every_cell_of_verdict_and_event(void **state)
 	}
 }
 
+static void an_answer_that_the_instruction_cannot_take_is_refused(void **state)
+{
+	struct septum_event e = event_of(STEP_IN, 0x60, 0, 0);
+
+	(void)state;
+	fake_cpu(vm, 0)->in_flight = false;
+	assert_int_equal(answer(&e, SEPTUM_VERDICT_COMPLETE), E_VERDICT);
+	still_outstanding(&e);
+	fake_cpu(vm, 0)->in_flight = true;
+	assert_int_equal(answer(&e, SEPTUM_VERDICT_COMPLETE), OK);
+	assert_int_equal(fake_cpu(vm, 0)->at, 1);
+}
+
 static void halt_sleeps_until_an_interrupt_that_it_can_take(void **state)
 {
 	struct septum_event e = event_of(STEP_HALT, 1, 0, 0);
@@ -656,24 +673,50 @@ static void the_same_denied_access_is_cut_off(void **state)
 	assert_int_equal(vcpu_state(0), SEPTUM_VCPU_DEAD);
 }
 
-static void an_attribute_change_starts_the_loop_guard_anew(void **state)
+/* Answers `count` denials; before each that is a multiple of `every`, `between` happens. */
+static void denials(unsigned count, unsigned every, void (*between)(void))
 {
 	struct septum_event e;
 
-	(void)state;
-	for (unsigned i = 0; i < 120; i++)
-		fake_step(vm, 0, STEP_READ, i % 60 == 59 ? 0x9000 : 0x5000, 0, 0);
 	run();
-	for (unsigned i = 0; i < 120; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		assert_true(event_take(vm, &e));
 		assert_int_equal(e.type, SEPTUM_EVENT_MEMORY_FAULT);
-		if (i == 30) {
-			assert_int_equal(CALL4(ATTR_SET, vm, 5, 1, SEPTUM_ATTR_READ).status, OK);
-			assert_int_equal(CALL4(ATTR_SET, vm, 5, 1, RWX).status, OK);
-		}
+		if (between && i % every == every - 1)
+			between();
 		assert_int_equal(answer(&e, SEPTUM_VERDICT_INJECT), OK);
 	}
 	assert_int_equal(counter(SEPTUM_COUNTER_LOOPS), 0);
+}
+
+static void attribute_of_page_5_changes(void)
+{
+	assert_int_equal(CALL4(ATTR_SET, vm, 5, 1, SEPTUM_ATTR_READ).status, OK);
+	assert_int_equal(CALL4(ATTR_SET, vm, 5, 1, RWX).status, OK);
+}
+
+static void an_attribute_change_starts_the_loop_guard_anew(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 110; i++)
+		fake_step(vm, 0, STEP_READ, 0x5000, 0, 0);
+	denials(110, 40, attribute_of_page_5_changes);
+}
+
+static void another_access_starts_the_loop_guard_anew(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 110; i++)
+		fake_step(vm, 0, STEP_READ, i % 40 == 39 ? 0x5008 : 0x5000, 0, 0);
+	denials(110, 1, NULL);
+}
+
+static void another_kind_of_access_starts_the_loop_guard_anew(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 110; i++)
+		fake_step(vm, 0, i % 40 == 39 ? STEP_WRITE : STEP_READ, 0x5000, 0, 0);
+	denials(110, 1, NULL);
 }
 
 /* ---- Pool empty ---- */
@@ -1010,6 +1053,9 @@ int main(void)
 		T(an_address_beyond_the_guest_is_a_machine_check, two_backings),
 		T(the_same_denied_access_is_cut_off, two_backings),
 		T(an_attribute_change_starts_the_loop_guard_anew, two_backings),
+		T(another_access_starts_the_loop_guard_anew, two_backings),
+		T(another_kind_of_access_starts_the_loop_guard_anew, two_backings),
+		T(an_answer_that_the_instruction_cannot_take_is_refused, two_backings),
 		T(an_empty_pool_asks_for_frames_and_goes_on, two_backings),
 		T(a_retry_on_an_empty_pool_needs_the_frames, two_backings),
 		T(an_explicit_request_asks_once_for_each_run_that_is_not_yet_so, two_backings),
