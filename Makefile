@@ -4,6 +4,7 @@
 MACHINE  ?= svm
 FIRMWARE ?= bios
 MEMORY   ?= 256M
+CPUS     ?= 1
 CMDLINE  ?=
 EMULATOR ?= auto
 
@@ -81,9 +82,9 @@ $B/%.S.o: %.S Makefile
 -include $(OBJECTS:.o=.d)
 
 RUN = tools/run --image $B/septum.elf --machine $(MACHINE) --emulator $(EMULATOR) --accel auto \
-	--firmware $(FIRMWARE) --memory $(MEMORY)
+	--firmware $(FIRMWARE) --memory $(MEMORY) --cpus $(CPUS)
 
-#: make run        boot Septum with its demonstration; MACHINE=svm|vmx FIRMWARE=bios|uefi MEMORY=256M
+#: make run        boot Septum with its demonstration; MACHINE=svm|vmx FIRMWARE=bios|uefi MEMORY=256M CPUS=1
 #:                 CMDLINE="boot options" EMULATOR=qemu|bochs
 .PHONY: run
 run:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The root-facing hypercalls: <septum/abi.h>, part 2. */
+#include "arch/x86/smp.h"
 #include "kernel/coverage.h"
 #include "kernel/console.h"
 #include "kernel/exits.h"
@@ -54,7 +55,7 @@ static struct result call_info(const u64 *arg)
 	case SEPTUM_INFO_VM_TYPES:
 		return done(BIT(SEPTUM_PLAIN) | BIT(SEPTUM_SW_PROTECTED));
 	case SEPTUM_INFO_CPUS:
-		return done(1);
+		return done(cpu_count);
 	case SEPTUM_INFO_LEVEL_MAX:
 		return done(nested_level_max);
 	default:

@@ -19,8 +19,6 @@
 
 extern const char image_start[], image_end[];
 
-static struct cpu boot_cpu;
-
 static void print_memory_map(void)
 {
 	const struct range_set *ram = &boot_info.memory[BOOT_RAM];
@@ -61,7 +59,7 @@ void boot_main(u32 magic, u64 information, u64 image)
 {
 	const char *problem;
 
-	cpu_early(&boot_cpu);
+	cpu_early(&cpu_table[0]);
 	uart_start();
 	problem = multiboot_read(magic, information, image, (u64)image_end - (u64)image_start);
 	screen_start();
@@ -77,10 +75,10 @@ void boot_main(u32 magic, u64 information, u64 image)
 	print_memory_map();
 
 	screen_unmap();
-	paging_start(&boot_cpu, image);
+	paging_start(&cpu_table[0], image);
 	own_start();
 	screen_map();
 	stacks_map(0);
-	cpu_tables_load(&boot_cpu);
+	cpu_tables_load(&cpu_table[0]);
 	boot_stack_switch(stack_main_top(0), start);
 }

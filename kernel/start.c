@@ -2,6 +2,7 @@
 #include "kernel/start.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/paging.h"
+#include "arch/x86/smp.h"
 #include "arch/x86/world.h"
 #include "kernel/boot_info.h"
 #include "kernel/cpuid.h"
@@ -68,6 +69,7 @@ void hypervisor_start(void)
 	vendor_choose();
 	cpuid_setup();
 	vm_reserve_root();
+	smp_start();
 	memory_start();
 	printk(LOG_INFO, "%s: nested paging, leaves up to %s", vendor->name,
 	       nested_level_max == LEVEL_1G   ? "1 GiB"

@@ -15,7 +15,7 @@
  * interrupts [vmx_window_start, vmx_window_end) to vmx_window_abort: only RSP matters there.
  */
 #include "vmx/vmcs.h"
-#include "vmx/offsets.h"
+#include "arch/x86/offsets.h"
 
 	.text
 	.globl vmx_enter, vmx_exit, vmx_window_start, vmx_window_end, vmx_window_abort
@@ -36,7 +36,7 @@ vmx_enter:
 	vmwrite	%rsp, %rax
 1:
 vmx_window_start:
-	cmpb	$0, %gs:CPU_NMI_SEEN
+	cmpw	$0, %gs:CPU_NMI_SEEN	/* and kicked */
 	jne	vmx_window_abort
 	test	%edx, %edx
 	mov	0(%rdi), %rax

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* From exit reasons to the common vocabulary. Intel SDM Vol. 3, 28.2 and appendix C. */
 #include "arch/x86/io.h"
+#include "arch/x86/smp.h"
 #include "kernel/exits.h"
 #include "kernel/panic.h"
 #include "vmx/vmx.h"
@@ -36,10 +37,7 @@ static void instruction(struct vcpu *v, enum exit_reason reason)
  * next one in. */
 static void nmi_taken(void)
 {
-	struct cpu *cpu = this_cpu();
-
-	cpu->nmi_count++;
-	cpu->nmi_seen = true;
+	cpu_nmi();
 	vmx_nmi_unblock();
 }
 

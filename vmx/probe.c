@@ -113,7 +113,7 @@ const char *vmx_cpu_enable(void)
 	if (!prepared) {
 		mtrr_setup();
 		controls_setup();
-		nmi_window_set(vmx_window_start, vmx_window_end, vmx_window_abort);
+		nmi_window_add(vmx_window_start, vmx_window_end, vmx_window_abort);
 		prepared = true;
 	}
 	if ((control & FEATURE_CONTROL_LOCKED) == 0)

@@ -6,14 +6,12 @@
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
 #include "vmx/invalidate.h"
-#include "vmx/offsets.h"
 #include "vmx/ops.h"
 #include "vmx/vmx.h"
 
 enum vcpu_page { PAGE_STATE, PAGE_VMCS, PAGE_APIC, PAGES };
 
 _Static_assert(sizeof(struct vendor_vcpu) <= PAGE_SIZE, "one page");
-_Static_assert(offsetof(struct cpu, nmi_seen) == CPU_NMI_SEEN, "entry.S");
 
 /* What an entry that never reached the processor is reported as: invalid guest state. */
 #define REFUSED (REASON_ENTRY_FAILED | 33u)

@@ -70,7 +70,7 @@ mb2_header:
 	.long 8
 mb2_header_end:
 
-	.globl boot_entry
+	.globl boot_entry, boot_pml4, boot_stack_top, boot_gdt_pointer
 boot_entry:
 	cli
 	cld

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
+#include "arch/x86/offsets.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/traps.h"
 #include "kernel/string.h"
@@ -10,6 +11,11 @@
 #define MSR_KERNEL_GS_BASE 0xc0000102
 
 struct cpu_features cpu_features;
+struct cpu cpu_table[CPU_MAX];
+
+_Static_assert(offsetof(struct cpu, nmi_seen) == CPU_NMI_SEEN &&
+		       offsetof(struct cpu, kicked) == CPU_NMI_SEEN + 1,
+	       "offsets.h");
 
 static bool bit(u32 word, unsigned n)
 {
@@ -77,6 +83,13 @@ void cpu_early(struct cpu *cpu)
 	cpu->self = cpu;
 	wrmsr(MSR_GS_BASE, (u64)cpu);
 	traps_start();
+	traps_load();
+}
+
+void cpu_early_ap(struct cpu *cpu)
+{
+	cpu->self = cpu;
+	wrmsr(MSR_GS_BASE, (u64)cpu);
 	traps_load();
 }
 

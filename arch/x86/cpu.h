@@ -4,6 +4,7 @@
 #define ARCH_X86_CPU_H
 
 #include "arch/x86/layout.h"
+#include "arch/x86/world.h"
 #include "kernel/types.h"
 #include "mm/window.h"
 
@@ -29,9 +30,19 @@ struct cpu {
 	u32 apic_id;
 	u64 stack_top; /* of the main stack, 16-byte aligned */
 
-	/* NMIs that came while Septum itself ran; the vendor code gives them to the root. */
+	/* NMIs that came to this CPU, and what of them is to be done; see arch/x86/smp.h. */
 	u64 nmi_count;
-	bool nmi_seen;
+	bool nmi_seen; /* one for the root came while Septum itself ran */
+	bool kicked;   /* Septum's own came. The two are compared as one word: offsets.h */
+	bool kick;     /* .. is on its way */
+	bool flush;    /* the handler is to flush Septum's own translations, and clears this */
+	bool stopped;  /* for good */
+
+	u32 mailbox; /* enum mailbox of smp.c: what work() and argument are */
+	void (*work)(void *argument);
+	void *argument;
+	struct world world; /* of a guest CPU that runs no guest; CPU 0 has the root's instead */
+	u64 away_since;	    /* TSC when a vCPU left guest mode here last */
 
 	u8 *windows;		      /* this CPU's part of the WINDOW area */
 	u64 *window_entries;	      /* its page table entries */
@@ -39,7 +50,10 @@ struct cpu {
 
 	u64 gdt[5];
 	struct tss tss;
-};
+} __attribute__((aligned(64)));
+
+/* CPU 0 is the boot processor. */
+extern struct cpu cpu_table[CPU_MAX];
 
 static inline struct cpu *this_cpu(void)
 {
@@ -71,6 +85,8 @@ const char *cpu_unsupported(void);
 /* First of all: GS base and an IDT without stacks of its own, so that faults in early start-up
  * are reported. */
 void cpu_early(struct cpu *cpu);
+/* The same on another processor, whose faults are reported once its tables are loaded too. */
+void cpu_early_ap(struct cpu *cpu);
 
 /* GDT and TSS of the running processor, and GS base after the segment loads. Its stacks are mapped
  * by stacks_map() before. */

@@ -16,7 +16,7 @@
 #define IMAGE_LMA 0x200000 /* where the image runs unless the loader moves it */
 #define IMAGE_MAX 0x800000 /* what the static page tables can map */
 
-#define CPU_MAX 16
+#define CPU_MAX 64
 
 #define OWN_VA	  0xffffc00000000000
 #define STACK_VA  0xffffc80000000000

@@ -24,9 +24,10 @@ typedef u64 table_t[ENTRIES];
 /* What must work before there is an allocator: image and windows. */
 TABLE root_table;
 TABLE image_pdpt, image_pd, image_pt[IMAGE_TABLES];
-TABLE window_pdpt, window_pd, window_pt;
+#define WINDOW_TABLES (CPU_MAX * WINDOW_COUNT / ENTRIES)
+TABLE window_pdpt, window_pd, window_pt[WINDOW_TABLES];
 
-_Static_assert(CPU_MAX *WINDOW_COUNT <= ENTRIES, "one table holds all windows");
+_Static_assert(CPU_MAX *WINDOW_COUNT % ENTRIES == 0, "whole tables of windows");
 
 extern const char image_start[], text_end[], rodata_end[], image_end[];
 
@@ -71,7 +72,6 @@ static void map_image(u64 image)
 void paging_start(struct cpu *cpu, u64 image)
 {
 	const u64 link = PTE_PRESENT | PTE_WRITE | PTE_ACCESSED;
-	u64 cr4 = read_cr4();
 
 	map_image(image);
 	for (unsigned i = 0; i < IMAGE_TABLES; i++)
@@ -79,10 +79,17 @@ void paging_start(struct cpu *cpu, u64 image)
 	image_pdpt[index_at(IMAGE_VA, 2)] = image_pa(image_pd) | link;
 	root_table[index_at(IMAGE_VA, 3)] = image_pa(image_pdpt) | link;
 
-	window_pd[0] = image_pa(window_pt) | link;
+	for (unsigned i = 0; i < WINDOW_TABLES; i++)
+		window_pd[i] = image_pa(window_pt[i]) | link;
 	window_pdpt[0] = image_pa(window_pd) | link;
 	root_table[index_at(WINDOW_VA, 3)] = image_pa(window_pdpt) | link;
 	paging_windows(cpu);
+	paging_enable();
+}
+
+void paging_enable(void)
+{
+	u64 cr4 = read_cr4();
 
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
 	write_cr3(image_pa(root_table));
@@ -95,10 +102,29 @@ void paging_start(struct cpu *cpu, u64 image)
 	write_cr4(cr4);
 }
 
+void paging_flush(void)
+{
+	u64 cr4 = read_cr4();
+
+	/* Any change of PGE flushes everything; without it there are no global pages. */
+	if ((cr4 & CR4_PGE) == 0) {
+		write_cr3(read_cr3());
+		return;
+	}
+	write_cr4(cr4 & ~CR4_PGE);
+	write_cr4(cr4);
+}
+
+hpa_t paging_image_pa(const void *symbol)
+{
+	return hpa(image_pa(symbol));
+}
+
 void paging_windows(struct cpu *cpu)
 {
 	cpu->windows = (u8 *)(WINDOW_VA + (u64)cpu->id * WINDOW_COUNT * PAGE_SIZE);
-	cpu->window_entries = &window_pt[(u64)cpu->id * WINDOW_COUNT];
+	cpu->window_entries =
+		&window_pt[cpu->id * WINDOW_COUNT / ENTRIES][cpu->id * WINDOW_COUNT % ENTRIES];
 	for (unsigned i = 0; i < WINDOW_COUNT; i++)
 		cpu->window_pfn[i] = ~0ul;
 }

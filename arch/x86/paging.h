@@ -27,6 +27,15 @@ struct cpu;
  * else is reachable any more. `image` is where the image lies. NX must be there. */
 void paging_start(struct cpu *cpu, u64 image);
 
+/* Load those tables on this processor, and turn on what protects them. */
+void paging_enable(void);
+
+/* Flush what this processor holds of them, global pages too. */
+void paging_flush(void);
+
+/* Where a symbol of the image lies. */
+hpa_t paging_image_pa(const void *symbol);
+
 /* Give `cpu` its windows. */
 void paging_windows(struct cpu *cpu);
 

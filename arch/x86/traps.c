@@ -2,6 +2,7 @@
 #include "arch/x86/traps.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
+#include "arch/x86/smp.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
 #include "kernel/symbols.h"
@@ -141,15 +142,28 @@ bool nmi_take(void)
 	return __atomic_exchange_n(&this_cpu()->nmi_seen, false, __ATOMIC_RELAXED);
 }
 
+#define NMI_WINDOWS 4u
 static struct {
 	u64 start, end, abort;
-} nmi_window;
+} nmi_windows[NMI_WINDOWS];
+static unsigned nmi_window_count;
 
-void nmi_window_set(const char *start, const char *end, const char *abort)
+void nmi_window_add(const char *start, const char *end, const char *abort)
 {
-	nmi_window.start = (u64)start;
-	nmi_window.end = (u64)end;
-	nmi_window.abort = (u64)abort;
+	ASSERT(nmi_window_count < NMI_WINDOWS);
+	nmi_windows[nmi_window_count].start = (u64)start;
+	nmi_windows[nmi_window_count].end = (u64)end;
+	nmi_windows[nmi_window_count].abort = (u64)abort;
+	nmi_window_count++;
+}
+
+static void nmi(struct trap_frame *f)
+{
+	cpu_nmi();
+	for (unsigned i = 0; i < nmi_window_count; i++) {
+		if (f->rip >= nmi_windows[i].start && f->rip < nmi_windows[i].end)
+			f->rip = nmi_windows[i].abort;
+	}
 }
 
 void trap_handle(struct trap_frame *f)
@@ -162,12 +176,7 @@ void trap_handle(struct trap_frame *f)
 	if (f->vector == VECTOR_SX && f->error == SX_INIT)
 		return;
 	if (f->vector == VECTOR_NMI) {
-		struct cpu *cpu = this_cpu();
-
-		cpu->nmi_count++;
-		cpu->nmi_seen = true;
-		if (f->rip >= nmi_window.start && f->rip < nmi_window.end)
-			f->rip = nmi_window.abort;
+		nmi(f);
 		return;
 	}
 	if ((f->vector == VECTOR_GP || f->vector == VECTOR_UD || f->vector == VECTOR_PF) &&

@@ -25,10 +25,10 @@ void traps_load(void);
  * root's, to be given to it at its next entry. */
 bool nmi_take(void);
 
-/* An NMI that interrupts [start, end), the last instructions before an entry to guest mode,
- * continues at `abort`, so that it does not wait for the next exit. Where NMIs cannot come there,
- * none is set. */
-void nmi_window_set(const char *start, const char *end, const char *abort);
+/* An NMI that interrupts [start, end), the last instructions before an entry to guest mode or a
+ * sleep, continues at `abort`, so that it does not wait for the next exit or for ever. Boot only.
+ */
+void nmi_window_add(const char *start, const char *end, const char *abort);
 
 /* Called by the assembly. */
 void trap_handle(struct trap_frame *frame);

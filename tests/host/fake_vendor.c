@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/smp.h"
 #include "kernel/console.h"
 #include "kernel/machine_check.h"
 #include "kernel/print.h"
@@ -17,6 +18,7 @@ struct vendor_vcpu {
 };
 
 struct cpu_features cpu_features = {.physical_bits = 48};
+unsigned cpu_count = 1;
 
 unsigned fake_cpl;
 bool fake_long_mode = true;

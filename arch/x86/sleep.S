@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sleeping without missing what should wake.
+ *
+ * void cpu_sleep(void)
+ * void cpu_sleep_on(const volatile u32 *word [rdi], u32 value [esi])
+ *
+ * In:  interrupts off, GS base is Septum's.
+ * Out: as a C function.
+ *
+ * An NMI that interrupts one of the windows before it sleeps continues behind it (nmi_window_add).
+ */
+#include "arch/x86/offsets.h"
+
+	.text
+	.globl cpu_sleep, cpu_sleep_start, cpu_sleep_end
+	.type cpu_sleep, @function
+cpu_sleep:
+cpu_sleep_start:
+	cmpw	$0, %gs:CPU_NMI_SEEN	/* and kicked */
+	jne	cpu_sleep_end
+	hlt
+cpu_sleep_end:
+	ret
+	.size cpu_sleep, . - cpu_sleep
+
+	.globl cpu_sleep_on, cpu_sleep_on_start, cpu_sleep_on_end
+	.type cpu_sleep_on, @function
+cpu_sleep_on:
+cpu_sleep_on_start:
+	mov	%rdi, %rax
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	monitor
+	cmpw	$0, %gs:CPU_NMI_SEEN
+	jne	cpu_sleep_on_end
+	cmp	%esi, (%rdi)
+	jne	cpu_sleep_on_end
+	xor	%eax, %eax
+	xor	%ecx, %ecx
+	mwait
+cpu_sleep_on_end:
+	ret
+	.size cpu_sleep_on, . - cpu_sleep_on
+
+	.section .note.GNU-stack, "", @progbits
