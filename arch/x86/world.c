@@ -151,8 +151,8 @@ static void find_extended_state(void)
 	has.xss_msr = (d1.eax & BIT(3)) != 0;
 	if (has.xss_msr)
 		has.xss = ((u64)d1.edx << 32 | d1.ecx) & XSS_KNOWN;
-	/* XSAVES only where there is supervisor state: Bochs 2.7 lays the compacted form out wrongly
-	 * (AVX begins at byte 416, in the middle of the header). */
+	/* XSAVES only where there is supervisor state: Bochs 2.7 lays the compacted form out
+	 * wrongly (AVX begins at byte 416, in the middle of the header). */
 	if (has.xss != 0)
 		has.method = METHOD_XSAVES;
 	else
