@@ -161,7 +161,11 @@ SCENARIO_QUICK(registers_are_separate)
 	for (;;) {
 		CHECK(next(&e));
 		registers_store(&seen);
-		CHECK(registers_compare(&mine, &seen) == 0);
+		test.status = registers_compare(&mine, &seen);
+		if (test.status)
+			print("     register %u of the root has changed (CR2 0x%lx, was 0x%lx)\n",
+			      test.status, seen.cr2, mine.cr2);
+		CHECK(test.status == 0);
 		CHECK(!secrets_in_view());
 		CHECK(e.type == SEPTUM_EVENT_IO);
 		if (e.data[0] == PORT_EXIT)
