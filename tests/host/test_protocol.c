@@ -873,6 +873,28 @@ static void an_explicit_request_is_checked_as_kvm_does(void **state)
 	assert_int_equal(e.type, SEPTUM_EVENT_EXPLICIT);
 }
 
+/* Slots that adjoin are one range, in whatever order they were made; each must be able to. */
+static void an_explicit_request_may_span_slots(void **state)
+{
+	struct septum_event e;
+
+	(void)state;
+	assert_int_equal(CALL5(SLOT_ADD, vm, PAGES + 16, 16, 0, SEPTUM_SLOT_PRIVATE).status, OK);
+	assert_int_equal(CALL5(SLOT_ADD, vm, PAGES, 16, 0, SEPTUM_SLOT_PRIVATE).status, OK);
+	assert_int_equal(
+		CALL5(SLOT_ADD, vm, PAGES + 32, 1, ROOT_SLOT + PAGES, SEPTUM_SLOT_SHARED).status,
+		OK);
+	fake_step(vm, 0, STEP_MAP_RANGE, (PAGES - 4) * 4096, 37, SEPTUM_MAP_PRIVATE);
+	fake_step(vm, 0, STEP_MAP_RANGE, (PAGES - 4) * 4096, 37, 0);
+	e = event_of(STEP_MAP_RANGE, (PAGES - 4) * 4096, 36, SEPTUM_MAP_PRIVATE);
+	assert_int_equal((s64)fake_cpu(vm, 0)->seen[0], -SEPTUM_KVM_EINVAL);
+	assert_int_equal(fake_cpu(vm, 0)->seen[1], 0);
+	assert_int_equal(e.gpa, (PAGES - 4) * 4096);
+	assert_int_equal(e.size, 36 * 4096);
+	assert_int_equal(convert(&e, PAGES - 4, 36), OK);
+	audit_clean();
+}
+
 static void a_plain_guest_has_no_conversions(void **state)
 {
 	(void)state;
@@ -1061,6 +1083,7 @@ int main(void)
 		T(an_explicit_request_asks_once_for_each_run_that_is_not_yet_so, two_backings),
 		T(the_first_refusal_ends_an_explicit_request, two_backings),
 		T(an_explicit_request_is_checked_as_kvm_does, two_backings),
+		T(an_explicit_request_may_span_slots, two_backings),
 		cmocka_unit_test_teardown(a_plain_guest_has_no_conversions, empty),
 		T(in_place_content_is_kept_only_if_asked_for, in_place),
 		T(without_a_shared_bit_only_explicit_requests_convert, by_attribute),
