@@ -4,6 +4,7 @@
 #include "kernel/coverage.h"
 #include "kernel/console.h"
 #include "kernel/exits.h"
+#include "kernel/panic.h"
 #include "kernel/print.h"
 #include "kernel/trace.h"
 #include "kernel/vendor.h"
@@ -372,20 +373,18 @@ const char *hypercall_name(u64 number)
 
 struct result hypercall(u64 number, const u64 *arg)
 {
-	u64 given[ARGUMENTS] = {0};
 	const struct call *call;
 	struct result result;
 
 	if (number >= ARRAY_COUNT(calls) || !calls[number].fn)
 		return refuse(E_CALL, 0);
 	call = &calls[number];
-	for (unsigned i = 0; i < call->arguments; i++)
-		given[i] = arg[i];
-	result = call->fn(given);
+	result = call->fn(arg);
 	if (result.status == OK)
 		result.argument = 0;
 	else if (result.argument == 0)
 		result.argument = call->blame[result.status];
+	ASSERT(result.argument <= call->arguments);
 	return result;
 }
 

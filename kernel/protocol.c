@@ -166,7 +166,8 @@ static void access_repeat(struct vcpu *v)
 	struct fault fault = memory_fault(&v->vm->memory, &v->slot.access);
 
 	event_answered(v);
-	fault_post(v, v->slot.access, v->slot.code, &fault);
+	if (fault.outcome != FAULT_RESOLVED)
+		fault_post(v, v->slot.access, v->slot.code, &fault);
 }
 
 static enum status effect_convert(struct vcpu *v, const struct septum_completion *c)
@@ -362,13 +363,13 @@ static enum status effect_kill(struct vcpu *v)
 
 static enum status apply(struct vcpu *v)
 {
-	const struct septum_completion c = v->slot.completion;
+	const struct septum_completion *c = &v->slot.completion;
 
-	switch ((enum verdict_effect)verdict_effects[v->slot.event.type][c.verdict]) {
+	switch ((enum verdict_effect)verdict_effects[v->slot.event.type][c->verdict]) {
 	case EFFECT_CONVERT:
-		return effect_convert(v, &c);
+		return effect_convert(v, c);
 	case EFFECT_GRANT:
-		return effect_grant(v, &c);
+		return effect_grant(v, c);
 	case EFFECT_LOOK:
 		return effect_look(v);
 	case EFFECT_REFILLED:
@@ -378,7 +379,7 @@ static enum status apply(struct vcpu *v)
 	case EFFECT_REFUSE:
 		return effect_refuse(v);
 	case EFFECT_COMPLETE:
-		return effect_complete(v, &c);
+		return effect_complete(v, c);
 	case EFFECT_KILL:
 		return effect_kill(v);
 	case EFFECT_NONE:
@@ -417,8 +418,9 @@ static enum status accept(struct vm *vm, const struct septum_completion *c, stru
 	return OK;
 }
 
-static void account(struct vm *vm, struct vcpu *v, const struct septum_completion *c,
-		    enum status status)
+/* A refusal is counted and told in the advisory log. */
+static void refused_account(struct vm *vm, struct vcpu *v, const struct septum_completion *c,
+			    enum status status)
 {
 	u64 *counters = v ? v->counters : vm->counters;
 	struct septum_trace_entry entry = {
@@ -429,9 +431,6 @@ static void account(struct vm *vm, struct vcpu *v, const struct septum_completio
 		.b = (u64)status,
 	};
 
-	trace(SEPTUM_TRACE_VERDICT, entry.vm, entry.vcpu, entry.a, entry.b);
-	if (status == OK)
-		return;
 	counters[status == E_STALE ? SEPTUM_COUNTER_VERDICTS_STALE
 				   : SEPTUM_COUNTER_VERDICTS_REFUSED]++;
 	ring_log(&vm->ring, &entry);
@@ -469,9 +468,12 @@ u32 verdicts_drain(struct vm *vm, enum status *status)
 			if (c.verdict == SEPTUM_VERDICT_CONVERT && outcome == OK)
 				work += c.size >> PAGE_SHIFT;
 		}
-		if (outcome != OK)
+		trace(SEPTUM_TRACE_VERDICT, vm->id, c.vcpu, (u64)c.verdict << 32 | c.seq,
+		      (u64)outcome);
+		if (outcome != OK) {
 			refused++;
-		account(vm, v, &c, outcome);
+			refused_account(vm, v, &c, outcome);
+		}
 		ring_complete(ring, slot, outcome);
 		work += DRAIN_COST_PAGES;
 		if (work >= DRAIN_LOOK_PAGES && memory_must_stop()) {
