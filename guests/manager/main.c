@@ -88,6 +88,7 @@ int root_main(void)
 			print("manager: guest %u: %s.\n", i + 1, error);
 	}
 	guests_run();
+	trace_print();
 	leaked = destroy_all();
 	return report(leaked);
 }

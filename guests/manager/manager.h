@@ -79,4 +79,7 @@ void serial_flush(struct guest *g);
 void report_collect(struct guest *g);
 int report(u64 leaked);
 
+/* trace.c: prints Septum's trace ring if the option `trace` asks for it. */
+void trace_print(void);
+
 #endif
