@@ -75,20 +75,22 @@ u64 attr_word(const struct attr *attr, gfn_t page)
 u64 attr_run(const struct attr *attr, gfn_t page, gfn_t end, unsigned *bits)
 {
 	const u64 *table = NULL;
-	u64 at = page.n, w;
+	u64 at = page.n, want, stop;
 	unsigned level;
 
-	*bits = find(attr, at, &level, &table) & ATTR_ALL;
+	want = find(attr, at, &level, &table) & ATTR_ALL;
+	*bits = (unsigned)want;
 	while (at < end.n) {
-		w = find(attr, at, &level, &table);
-		if ((w & ATTR_ALL) != *bits)
+		if (at != page.n && (find(attr, at, &level, &table) & ATTR_ALL) != want)
 			break;
 		at = ALIGN_DOWN(at, span(level)) + span(level);
 		if (level != 0)
 			continue;
-		while (at < end.n && at % ENTRIES != 0 && (table[at % ENTRIES] & ATTR_ALL) == *bits)
+		/* The rest of this table. */
+		stop = MIN(end.n, ALIGN_UP(at, ENTRIES));
+		while (at < stop && (table[at % ENTRIES] & ATTR_ALL) == want)
 			at++;
-		if (at % ENTRIES != 0)
+		if (at < stop)
 			break;
 	}
 	return MIN(at, end.n) - page.n;
@@ -234,26 +236,30 @@ static u64 new_word(const struct change *c, u64 w)
 /* The part [at, end) of the range that lies in the table of pages behind `entry`. */
 static void set_pages(struct change *c, u64 *entry, u64 at, u64 end)
 {
-	u64 *table = table_of(*entry, 1);
-	u64 privates = *entry >> ATTR_PRIVATE_SHIFT & ATTR_COUNT_MASK;
+	u64 *table = table_of(*entry, 1), *p = &table[at % ENTRIES], *const last = p + (end - at);
+	const u64 mask = c->mask, value = c->value, keep = ATTR_ALL & ~mask;
+	const u64 frame = *entry & (ATTR_TABLE | ATTR_FRAME), set = word(c->stamp, 0) | value;
+	const u64 old_privates = *entry >> ATTR_PRIVATE_SHIFT & ATTR_COUNT_MASK;
 	u64 fulls = *entry >> ATTR_FULL_SHIFT & ATTR_COUNT_MASK;
-	u64 before = c->changed;
-	const u64 frame = *entry & (ATTR_TABLE | ATTR_FRAME);
+	u64 privates = old_privates, changed = 0;
 
-	for (u64 i = at % ENTRIES; i < at % ENTRIES + (end - at); i++) {
-		u64 old = table[i], w;
+	/* Runs for each page of a range: kept short. */
+	for (; p != last; p++) {
+		u64 old = *p, w = set | (old & keep);
 
-		if ((old & c->mask) == c->value)
+		if ((old & mask) == value)
 			continue;
-		w = new_word(c, old);
-		table[i] = w;
+		*p = w;
+		changed++;
 		privates += (w / SEPTUM_ATTR_PRIVATE & 1) - (old / SEPTUM_ATTR_PRIVATE & 1);
-		fulls += (u64)is_full(w) - (u64)is_full(old);
-		count_private(c, old, w, 1);
+		if (mask & ATTR_PERMISSIONS)
+			fulls += (u64)is_full(w) - (u64)is_full(old);
 	}
+	c->changed += changed;
+	c->attr->private_pages += privates - old_privates;
 	*entry = frame | counts(privates, fulls);
 	/* All of them changed, and to the same: one stamp speaks for all again. */
-	if (c->changed - before == ENTRIES && (privates == 0 || privates == ENTRIES)) {
+	if (changed == ENTRIES && (privates == 0 || privates == ENTRIES)) {
 		for (unsigned i = 1; i < ENTRIES; i++) {
 			if (table[i] != table[0])
 				return;

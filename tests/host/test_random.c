@@ -6,7 +6,7 @@
  * with a TLB. */
 #include "tests/host/fake.h"
 
-#define RAM	  12288ul
+#define RAM	  16384ul
 #define POOLED	  8192ul /* from here the root donates blocks, below it lends frames */
 #define SPAN	  2048ul /* gfns of each VM that the test uses */
 #define VMS	  4u
@@ -33,7 +33,7 @@ static struct {
 	bool hidden, gone;
 } root_frames[RAM];
 
-static u64 steps, refused, again;
+static u64 steps, refused, again, blocks, joined;
 
 static bool has_bit(unsigned v)
 {
@@ -103,11 +103,13 @@ static void oracle_attr(unsigned v, u64 g, unsigned bits, bool keep)
 
 static void random_range(u64 *first, u64 *count)
 {
-	static const u64 grains[] = {1, 1, 1, 16, 512, 512};
+	static const u64 grains[] = {1, 1, 16, 512, 512, 512};
 	u64 grain = grains[fake_below(6)];
 
 	*first = ALIGN_DOWN(fake_below(SPAN), grain);
 	*count = fake_below(4) ? grain : 1 + fake_below(700);
+	if (fake_below(8) == 0)
+		*count = 2 * grain;
 	*count = MIN(*count, SPAN - *first);
 }
 
@@ -189,6 +191,11 @@ static void slot_add(unsigned v)
 	enum status status;
 
 	random_range(&first, &count);
+	if (fake_below(4)) {
+		first = ALIGN_DOWN(first, 512);
+		count = 512 * (1 + fake_below(3));
+		count = MIN(count, SPAN - first);
+	}
 	root = fake_below(POOLED - count);
 	if (fake_below(2))
 		root = ALIGN_DOWN(root, 512) + first % 512;
@@ -256,15 +263,22 @@ static void slot_remove(unsigned v)
 	}
 }
 
-static void convert(unsigned v)
+/* `whole`: one block, as a guest does that then uses it. */
+static void convert(unsigned v, bool whole)
 {
-	bool to_private = fake_below(2), keep = fake_below(4) == 0, lost = false, differs = false;
+	bool to_private = whole || fake_below(2), keep = fake_below(4) == 0, lost = false,
+	     differs = false;
 	bool covered = true, placed = true, stale = false;
 	u64 first, count, given, given_count,
 		since = fake_below(2) ? ~0ul : fake_below(newest[v] + 2);
 	enum status status;
 
 	random_range(&first, &count);
+	if (whole) {
+		first = ALIGN_DOWN(first, 512);
+		count = 512;
+		since = ~0ul;
+	}
 	given = first;
 	given_count = count;
 	if (fake_below(3) == 0)
@@ -487,6 +501,14 @@ static void guest_access(unsigned v)
 	assert_int_equal(outcome, expected);
 	if (at == NULL)
 		return;
+	{
+		struct leaf leaf;
+
+		assert_true(nested_find(&mem[v].nested, raw >> PAGE_SHIFT, &leaf));
+		blocks += leaf.level == LEVEL_2M && leaf.is_private &&
+			  frame_get(leaf.pfn).state == FRAME_PRIVATE;
+		joined += leaf.level == LEVEL_2M && !leaf.is_private;
+	}
 	if (*at != *content)
 		fail_msg("VM %u page %lx: %lx instead of %lx", v, g, *at, *content);
 	if (kind == FAKE_WRITE && fake_below(2)) {
@@ -538,7 +560,7 @@ static void pool_change(void)
 		}
 		return;
 	}
-	if (pool_total_count(pool) > 5 * 512)
+	if (pool_total_count(pool) > 6 * 512)
 		return;
 	for (u64 p = first; p < first + 512; p++)
 		owned &= !root_frames[p].gone && root_frames[p].pins == 0 && root_frames[p].vm == 0;
@@ -561,7 +583,7 @@ static void step(void)
 	else if (what < 60)
 		root_access();
 	else if (what < 75)
-		convert(v);
+		convert(v, fake_below(3) == 0);
 	else if (what < 80)
 		attributes_set(v);
 	else if (what < 84)
@@ -576,7 +598,7 @@ static void step(void)
 		prefault(v);
 	else if (what < 97)
 		pool_change();
-	else if (what < 98 && fake_below(4) == 0)
+	else if (what < 98 && fake_below(8) == 0)
 		vm_end(v);
 	else if (building[v] && fake_below(2) == 0)
 		building[v] = mem[v].building = false;
@@ -597,9 +619,9 @@ static void run(u64 seed, unsigned level_max, u64 count)
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(pool_create(&id), OK);
 		pools[i] = pool_by_id(id);
-		assert_int_equal(pool_donate(pools[i], pfn(POOLED + i * 1024), 1024), OK);
+		assert_int_equal(pool_donate(pools[i], pfn(POOLED + i * 2048), 2048), OK);
 	}
-	for (u64 p = POOLED; p < POOLED + 2048; p++)
+	for (u64 p = POOLED; p < POOLED + 4096; p++)
 		root_frames[p].gone = true;
 	for (u64 p = fake_root_end(); p < RAM; p++)
 		root_frames[p].gone = true;
@@ -632,9 +654,11 @@ static void random_operations_agree_with_the_oracle(void **state)
 {
 	(void)state;
 	for (u64 seed = 0; seed < 6; seed++)
-		run(seed, LEVEL_1G, 4000);
-	print_message("%lu steps, %lu refused, %lu interrupted\n", steps, refused, again);
-	assert_true(refused > 100 && again > 20);
+		run(seed, LEVEL_1G, 6000);
+	print_message(
+		"%lu steps, %lu refused, %lu interrupted, %lu in private blocks, %lu in shared\n",
+		steps, refused, again, blocks, joined);
+	assert_true(refused > 100 && again > 20 && blocks > 100 && joined > 100);
 }
 
 static void without_large_leaves_too(void **state)
