@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The option `trace`: the newest entries of Septum's trace ring, in the form that tools/trace reads. */
+/* The option `trace`: the newest entries of Septum's trace ring, in the form that tools/trace
+ * reads. */
 #include "guests/lib/print.h"
 #include "guests/lib/string.h"
 #include "guests/manager/manager.h"

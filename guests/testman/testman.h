@@ -26,7 +26,8 @@ struct scenario {
 #define SCENARIO_KIND(name, quick)                                                                 \
 	static void scenario_##name(void);                                                         \
 	static struct scenario entry_##name                                                        \
-		__attribute__((section("scenarios"), used, aligned(8))) = {#name, scenario_##name, quick};     \
+		__attribute__((section("scenarios"), used, aligned(8))) = {#name, scenario_##name, \
+									   quick};                 \
 	static void scenario_##name(void)
 #define SCENARIO(name)	     SCENARIO_KIND(name, false)
 #define SCENARIO_QUICK(name) SCENARIO_KIND(name, true)
