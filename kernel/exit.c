@@ -3,6 +3,7 @@
 #include "arch/x86/decode.h"
 #include "arch/x86/io.h"
 #include "arch/x86/machine.h"
+#include "arch/x86/smp.h"
 #include "arch/x86/traps.h"
 #include "kernel/cpuid.h"
 #include "kernel/emulate.h"
@@ -215,6 +216,7 @@ static enum after guest_exit(struct vcpu *v)
 		/* No guest has a device of its own, so all its memory is coherent. */
 		return skip(v);
 	case EXIT_WINDOW:
+	case EXIT_INIT: /* sent by the root to a CPU that is not its own */
 		return AFTER_RESUME;
 	case EXIT_SHUTDOWN:
 		inject_shutdown(v);
@@ -307,7 +309,7 @@ enum after exit_handle(struct vcpu *v)
 	return v->root ? root_exit(v) : guest_exit(v);
 }
 
-/* When the root left guest mode last. */
+/* When the root left guest mode last, on CPU 0. */
 static u64 root_left;
 
 /* How long a hypercall may take before the root is let in again, in TSC ticks: about a millisecond.
@@ -317,7 +319,7 @@ static u64 root_left;
 
 bool memory_must_stop(void)
 {
-	return rdtsc() - root_left > ROOT_AWAY_MAX;
+	return cpu_self() == 0 ? rdtsc() - root_left > ROOT_AWAY_MAX : kick_pending();
 }
 
 void root_run(struct vcpu *root)

@@ -8,6 +8,7 @@
  * SDM Vol. 4; AMD APM Vol. 2, appendix A. RDMSR and WRMSR at a CPL other than 0 never exit.
  */
 #include "arch/x86/io.h"
+#include "arch/x86/smp.h"
 #include "kernel/cpuid.h"
 #include "kernel/emulate.h"
 #include "kernel/exits.h"
@@ -38,6 +39,7 @@
 
 #define APIC_BASE_RESET	  0xfee00000ul
 #define APIC_BASE_BSP	  BIT(8)
+#define APIC_BASE_ON	  BIT(11)
 #define APIC_BASE_ADDRESS 0x000ffffffffff000ul
 #define MISC_ENABLE_GUEST (BIT(0) | BIT(11) | BIT(12)) /* fast strings; no BTS, no PEBS */
 
@@ -242,6 +244,9 @@ static bool apic_base_write(u64 value)
 	u64 now;
 
 	if (!rdmsr_safe(MSR_APIC_BASE, &now) || ((now ^ value) & APIC_BASE_ADDRESS) != 0)
+		return false;
+	/* Septum sends its kicks with it. */
+	if (cpu_count > 1 && (now & ~value & APIC_BASE_ON) != 0)
 		return false;
 	return wrmsr_safe(MSR_APIC_BASE, value);
 }

@@ -38,11 +38,19 @@ struct vendor_ops {
 	/* Makes `v` the vCPU of this CPU (VMPTRLD, VMLOAD). */
 	void (*load)(struct vcpu *v);
 
+	/* No processor keeps any part of `v` any more: another one may load it. On the CPU on which
+	 * it was made or loaded last; no other than that may load it before. `v` need not be loaded
+	 * here now, and another vCPU must be before the next run(). */
+	void (*unload)(struct vcpu *v);
+
 	/* Enters guest mode once, until the next exit, and fills v->exit. `v` is loaded.
 	 *
 	 * Before: delivers v->event if there is one (it then becomes EVENT_NONE); else a pending
 	 * NMI or external interrupt if the guest can take it now (then cleared), and arranges for a
 	 * WINDOW exit if it cannot. Flushes if tlb_enter() of the vCPU's tlb says so.
+	 * NMI: run() returns with EXIT_NMI, perhaps without having entered, when
+	 * one came to this CPU since it returned last: the caller looks again at everything that
+	 * another CPU may have changed before its kick.
 	 * After: an event whose delivery was interrupted is back in v->event. An NMI or interrupt
 	 * for the root that arrived is reported, not consumed. A host NMI seen by Septum's own
 	 * handler meanwhile is in this_cpu state, see arch/x86/traps.h. */

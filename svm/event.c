@@ -27,9 +27,6 @@ static void nmi_begin(struct vcpu *v)
 
 	s->nmi = NMI_BLOCKED;
 	intercept_set(s->vmcb, ICEPT_IRET, true);
-	/* The root takes NMIs directly, but not while it handles one from us. */
-	if (v->root)
-		intercept_set(s->vmcb, ICEPT_NMI, true);
 }
 
 static void nmi_end(struct vcpu *v)
@@ -38,8 +35,6 @@ static void nmi_end(struct vcpu *v)
 
 	s->nmi = NMI_FREE;
 	intercept_set(s->vmcb, ICEPT_IRET, false);
-	if (v->root)
-		intercept_set(s->vmcb, ICEPT_NMI, false);
 }
 
 static void exception_intercept(struct vmcb *vmcb, unsigned vector, bool on)

@@ -34,6 +34,7 @@ static const struct {
 	u32 first, last;
 	u8 access;
 } root_closed[] = {
+	{0x1b, 0x1b, WRITE},			/* APIC_BASE: Septum uses the APIC, too */
 	{0xc0000080, 0xc0000080, READ | WRITE}, /* EFER: hides SVME */
 	{0xc0010010, 0xc0010010, WRITE},	/* SYSCFG */
 	{0xc0010016, 0xc001001d, WRITE},	/* IORRs, TOP_MEM, TOM2: where RAM is */

@@ -3,6 +3,7 @@
  */
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
+#include "arch/x86/smp.h"
 #include "kernel/exits.h"
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
@@ -116,13 +117,13 @@ static void svm_cpu_disable(void)
 
 /* What no vCPU may do by itself. */
 static const u8 always[] = {
-	ICEPT_SMI,    ICEPT_INIT,     ICEPT_CPUID, ICEPT_INVD,	  ICEPT_INVLPGA,
-	ICEPT_MSR,    ICEPT_SHUTDOWN, ICEPT_VMRUN, ICEPT_VMMCALL, ICEPT_VMLOAD,
-	ICEPT_VMSAVE, ICEPT_STGI,     ICEPT_CLGI,  ICEPT_SKINIT,  ICEPT_XSETBV,
+	ICEPT_SMI,	ICEPT_INIT,   ICEPT_CPUID,   ICEPT_INVD,   ICEPT_INVLPGA, ICEPT_MSR,
+	ICEPT_SHUTDOWN, ICEPT_VMRUN,  ICEPT_VMMCALL, ICEPT_VMLOAD, ICEPT_VMSAVE,  ICEPT_STGI,
+	ICEPT_CLGI,	ICEPT_SKINIT, ICEPT_XSETBV,  ICEPT_NMI,
 };
 /* What only the root may. */
 static const u8 guest_only[] = {
-	ICEPT_INTR, ICEPT_NMI,	  ICEPT_RDPMC,	 ICEPT_HLT,   ICEPT_IOIO,	 ICEPT_TASK_SWITCH,
+	ICEPT_INTR, ICEPT_RDPMC,  ICEPT_HLT,	 ICEPT_IOIO,  ICEPT_TASK_SWITCH,
 	ICEPT_FERR, ICEPT_WBINVD, ICEPT_MONITOR, ICEPT_MWAIT, ICEPT_MWAIT_ARMED,
 };
 
@@ -177,6 +178,12 @@ static void svm_vcpu_destroy(struct vcpu *v)
 	v->vendor = NULL;
 }
 
+static void svm_unload(struct vcpu *v)
+{
+	/* svm_load() sees that it comes to another CPU. */
+	(void)v;
+}
+
 static void svm_load(struct vcpu *v)
 {
 	struct vendor_vcpu *s = v->vendor;
@@ -198,9 +205,6 @@ static void asid_renew(struct vendor_vcpu *s, struct svm_cpu *here, u64 epoch)
 {
 	struct vmcb_control *c = &s->vmcb->control;
 
-	/* This speaks for the CPU, but each vCPU has an ASID of its own, and so its own epoch. One
-	 * that has not changed has been recorded for this CPU before. */
-	(void)tlb_enter(s->tlb, s->cpu);
 	s->epoch = epoch;
 	if (s->generation == here->generation && svm_features.flush_by_asid) {
 		c->tlb_control = TLB_FLUSH_ASID;
@@ -240,15 +244,19 @@ static void svm_run(struct vcpu *v)
 	u64 epoch, rip;
 
 	clgi();
-	if (cpu->nmi_seen) {
-		/* It came while Septum ran, and is to be dealt with before anything else. */
+	if (cpu->nmi_seen || cpu->kicked) {
+		/* It came while Septum ran, and is to be dealt with before anything else. One that
+		 * comes from here on makes VMRUN exit. */
 		stgi();
+		kick_take();
 		v->exit.reason = EXIT_NMI;
 		return;
 	}
 	if (v->event.kind != EVENT_NONE || v->nmi_pending || v->interrupt >= 0)
 		svm_event_before_entry(v);
-	epoch = __atomic_load_n(&s->tlb->epoch, __ATOMIC_ACQUIRE);
+	/* What it says is true of the CPU; each vCPU has an ASID and so an epoch of its own. */
+	(void)tlb_enter(s->tlb, cpu->id);
+	epoch = s->tlb->seen[cpu->id];
 	if (s->epoch != epoch || s->generation != here->generation)
 		asid_renew(s, here, epoch);
 	vmcb->save.rax = v->gpr[RAX];
@@ -258,6 +266,7 @@ static void svm_run(struct vcpu *v)
 	__asm__ volatile("sti" : : : "memory");
 	svm_enter(s->vmcb_pa, v->gpr, here->host_vmcb_pa);
 	__asm__ volatile("cli" : : : "memory");
+	tlb_leave(cpu->id);
 	stgi();
 	if ((u32)vmcb->control.exit_code == VMEXIT_INVALID) {
 		entry_refused(s, here, rip);
@@ -274,6 +283,9 @@ static void svm_run(struct vcpu *v)
 		v->exit.code = vmcb->control.exit_code;
 		return;
 	}
+	/* The handler has run by now, and who is told of the exit looks at everything again. */
+	if (vmcb->control.exit_code == VMEXIT_NMI)
+		kick_take();
 	svm_exit_decode(v);
 }
 
@@ -287,6 +299,7 @@ const struct vendor_ops svm_ops = {
 	.vcpu_init = svm_vcpu_init,
 	.vcpu_destroy = svm_vcpu_destroy,
 	.load = svm_load,
+	.unload = svm_unload,
 	.run = svm_run,
 	.rip_get = svm_rip_get,
 	.rip_set = svm_rip_set,

@@ -39,6 +39,8 @@ static void nmi_taken(void)
 {
 	cpu_nmi();
 	vmx_nmi_unblock();
+	/* The exit is reported, and who is told looks at everything again. */
+	kick_take();
 }
 
 /* A #DB exit has not touched DR6, DR7.GD and DEBUGCTL.LBR (28.1): the exception that is raised

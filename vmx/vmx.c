@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* VMX: the vendor operations (kernel/vendor.h) and the entry itself. */
 #include "arch/x86/cpu.h"
+#include "arch/x86/smp.h"
 #include "kernel/exits.h"
 #include "kernel/panic.h"
 #include "kernel/vendor.h"
@@ -43,6 +44,8 @@ void vmcs_load(const struct vcpu *v)
 	cpu->current = v;
 	if (x->cpu == this_cpu()->id)
 		return;
+	/* Another processor may still have parts of it: vmx_unload() there comes first. */
+	ASSERT(x->cpu == CPU_NONE);
 	x->cpu = this_cpu()->id;
 	controls_host();
 	invvpid_single(x->vpid);
@@ -54,7 +57,7 @@ static void vmx_vcpu_init(struct vcpu *v, void *const pages[])
 
 	v->vendor = x;
 	x->root = v->root;
-	x->cpu = ~0u;
+	x->cpu = CPU_NONE;
 	/* 0 is Septum's own. */
 	x->vpid = (u16)(1 + v->vm->id * SEPTUM_MAX_VCPUS + v->index);
 	x->tlb = v->root ? root_tlb() : &v->vm->memory.tlb;
@@ -88,6 +91,25 @@ static void vmx_load(struct vcpu *v)
 	vmcs_select(v);
 	if (cpu->nmi_used)
 		nmi_blocked(v->vendor, vmread(VMCS_GUEST_INTERRUPTIBILITY));
+}
+
+static void write_back(struct vendor_vcpu *x);
+
+static void vmx_unload(struct vcpu *v)
+{
+	struct vmx_cpu *cpu = this_vmx_cpu();
+	struct vendor_vcpu *x = v->vendor;
+
+	if (x->cpu == CPU_NONE)
+		return;
+	vmcs_select(v);
+	write_back(x);
+	vmclear(x->vmcs);
+	x->cpu = CPU_NONE;
+	x->launched = false;
+	cpu->current = NULL;
+	if (cpu->loaded == v)
+		cpu->loaded = NULL;
 }
 
 static void write_back(struct vendor_vcpu *x)
@@ -134,6 +156,7 @@ static bool enter(struct vcpu *v)
 	}
 	write_back(x);
 	failed = vmx_enter(v->gpr, &x->host_rsp, x->launched);
+	tlb_leave(this_cpu()->id);
 	if (__builtin_expect(failed != 0, 0)) {
 		u64 error = failed == 1 ? vmread_quiet(VMCS_INSTRUCTION_ERROR) : 0;
 
@@ -142,6 +165,7 @@ static bool enter(struct vcpu *v)
 			invalid(v, error);
 			return true;
 		}
+		kick_take();
 		v->exit.reason = EXIT_NMI;
 		v->exit.length = 0;
 		v->exit.code = 0;
@@ -254,6 +278,7 @@ const struct vendor_ops vmx_ops = {
 	.vcpu_init = vmx_vcpu_init,
 	.vcpu_destroy = vmx_vcpu_destroy,
 	.load = vmx_load,
+	.unload = vmx_unload,
 	.run = vmx_run,
 	.rip_get = vmx_rip_get,
 	.rip_set = vmx_rip_set,

@@ -55,6 +55,8 @@
  * exit and written back before the next entry, if changed. */
 enum cached { CACHED_RIP = 1, CACHED_RSP = 2, CACHED_RFLAGS = 4 };
 
+#define CPU_NONE (~0u)
+
 struct vendor_vcpu {
 	u64 host_rsp; /* what HOST_RSP holds, see entry.S */
 	u64 rip, rsp, rflags;
@@ -67,7 +69,7 @@ struct vendor_vcpu {
 	bool nmi_begun;	  /* an NMI was delivered, and its IRET has not been seen */
 	u8 tpr_threshold; /* what TPR_THRESHOLD holds */
 	u16 vpid;
-	u32 cpu;     /* where it ran last, or ~0 */
+	u32 cpu;     /* where it ran last, or CPU_NONE */
 	u32 primary; /* what PRIMARY_CONTROLS holds */
 	u32 entry;   /* what this entry injects: interruption information, or 0 */
 	u32 entry_error;

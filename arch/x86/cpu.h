@@ -42,7 +42,6 @@ struct cpu {
 	void (*work)(void *argument);
 	void *argument;
 	struct world world; /* of a guest CPU that runs no guest; CPU 0 has the root's instead */
-	u64 away_since;	    /* TSC when a vCPU left guest mode here last */
 
 	u8 *windows;		      /* this CPU's part of the WINDOW area */
 	u64 *window_entries;	      /* its page table entries */

@@ -16,6 +16,7 @@
 #include "mm/window.h"
 
 unsigned cpu_count = 1;
+_Static_assert(CPU_MAX <= CPUS_MAX, "mm/tlb.h");
 
 static u64 cpus_wanted = CPU_MAX;
 
@@ -42,6 +43,21 @@ void cpu_kick(unsigned cpu)
 bool kick_take(void)
 {
 	return __atomic_exchange_n(&this_cpu()->kicked, false, __ATOMIC_SEQ_CST);
+}
+
+bool kick_pending(void)
+{
+	return READ_ONCE(this_cpu()->kicked);
+}
+
+unsigned cpu_self(void)
+{
+	return this_cpu()->id;
+}
+
+void cpu_relax(void)
+{
+	cpu_pause();
 }
 
 bool cpu_monitors(void)

@@ -24,6 +24,7 @@
 
 #include "arch/x86/cpu.h"
 #include "kernel/types.h"
+#include "mm/tlb.h"
 
 /* How many there are to use: CPUs 0..cpu_count - 1. */
 extern unsigned cpu_count;
@@ -39,10 +40,15 @@ bool cpu_run_on(unsigned cpu, void (*work)(void *argument), void *argument);
 /* It would take work now. What it has written in its last work is visible to the caller. */
 bool cpu_is_idle(unsigned cpu);
 
-/* Returns at once. Costs nothing if a kick is already on its way. */
-void cpu_kick(unsigned cpu);
+/* This CPU's number. */
+unsigned cpu_self(void);
+
+/* cpu_kick() and cpu_relax() are declared in mm/tlb.h, which needs them too. A kick costs nothing
+ * if one is already on its way. */
 /* This CPU has been kicked since the last call. */
 bool kick_take(void);
+/* .. and that is not taken yet. */
+bool kick_pending(void);
 /* Sleeps until this CPU is kicked, or returns at once if it has been and that is not taken yet. May
  * also return without a cause. */
 void cpu_sleep(void);

@@ -21,6 +21,8 @@ unsigned fake_objects, fake_object_limit;
 bool fake_windows_direct;
 int fake_memtype_large;
 bool fake_stale_expected;
+unsigned fake_kicks[FAKE_CPUS];
+void (*fake_kick_hook)(unsigned cpu);
 unsigned fake_stale_count;
 
 /* ---- what Septum asks of arch/ and kernel/ */
@@ -107,6 +109,37 @@ int memtype_of(hpa_t base, unsigned level)
 }
 
 /* ---- processors */
+
+static struct {
+	const struct nested *nested; /* in guest mode with this one, or NULL */
+	bool kicked;
+} guests[FAKE_CPUS];
+
+void cpu_kick(unsigned cpu)
+{
+	assert_true(cpu < FAKE_CPUS);
+	if (fake_kick_hook != NULL) {
+		fake_kick_hook(cpu);
+		return;
+	}
+	fake_kicks[cpu]++;
+	guests[cpu].kicked = true;
+}
+
+void cpu_relax(void)
+{
+	bool any = false;
+
+	if (fake_kick_hook != NULL)
+		return;
+	for (unsigned cpu = 0; cpu < FAKE_CPUS; cpu++) {
+		any |= guests[cpu].kicked;
+		if (guests[cpu].kicked)
+			fake_leave(cpu);
+	}
+	if (!any)
+		fail_msg("waiting for a CPU that nobody has kicked");
+}
 
 struct translation {
 	u64 root;  /* frame of the nested root */
@@ -234,14 +267,46 @@ static u64 cpu_walk(unsigned cpu, const struct nested *nested, u64 page, unsigne
 	return walk((int)cpu, nested, page, NESTED_LEVELS - 1, root * PAGE_SIZE, level, kind);
 }
 
+void fake_enter(unsigned cpu, const struct nested *nested, struct tlb *tlb)
+{
+	assert_null(guests[cpu].nested);
+	guests[cpu].nested = nested;
+	guests[cpu].kicked = false;
+	if (tlb_enter(tlb, cpu))
+		flush(cpu, nested->root.n);
+}
+
+void fake_leave(unsigned cpu)
+{
+	tlb_leave(cpu);
+	guests[cpu].nested = NULL;
+	guests[cpu].kicked = false;
+}
+
+bool fake_in_guest(unsigned cpu)
+{
+	return guests[cpu].nested != NULL;
+}
+
 u64 *fake_translate(unsigned cpu, const struct nested *nested, struct tlb *tlb, u64 raw_gpa,
 		    enum fake_kind kind)
 {
+	u64 *at;
+
+	fake_enter(cpu, nested, tlb);
+	at = fake_inside(cpu, raw_gpa, kind);
+	fake_leave(cpu);
+	return at;
+}
+
+u64 *fake_inside(unsigned cpu, u64 raw_gpa, enum fake_kind kind)
+{
+	const struct nested *nested = guests[cpu].nested;
 	u64 page = raw_gpa >> PAGE_SHIFT, entry, real;
 	unsigned level = 0, real_level = 0;
 
-	if (tlb_enter(tlb, cpu))
-		flush(cpu, nested->root.n);
+	if (nested == NULL)
+		return NULL;
 	entry = cpu_walk(cpu, nested, page, &level, kind);
 	real = true_walk(nested, page, &real_level, kind);
 	if (entry != 0 &&
@@ -322,6 +387,9 @@ void fake_start(u64 pages, const struct nested_format *format)
 	memset(window_shows, 0xff, sizeof(window_shows));
 	memset(leaves, 0, sizeof(leaves));
 	memset(tables, 0, sizeof(tables));
+	memset(guests, 0, sizeof(guests));
+	memset(tlb_cpus, 0, sizeof(tlb_cpus));
+	memset(fake_kicks, 0, sizeof(fake_kicks));
 	ram_pages = own_next = pages;
 	random_state = 88172645463325252ul;
 	fake_stop_after = 0;

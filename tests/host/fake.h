@@ -61,6 +61,19 @@ extern u64 fake_device;
 
 enum fake_kind { FAKE_READ, FAKE_WRITE, FAKE_EXEC };
 
+/* Kicks sent to each CPU. A kicked CPU goes on until somebody waits for it (cpu_relax()). */
+extern unsigned fake_kicks[FAKE_CPUS];
+/* Instead of all that, if not NULL. */
+extern void (*fake_kick_hook)(unsigned cpu);
+
+/* CPU `cpu` enters guest mode with this table and stays there until it has been kicked or
+ * fake_leave(). fake_inside() is an access like fake_translate()'s while it is there; NULL: it
+ * faults, or the CPU is not in guest mode. */
+void fake_enter(unsigned cpu, const struct nested *nested, struct tlb *tlb);
+void fake_leave(unsigned cpu);
+bool fake_in_guest(unsigned cpu);
+u64 *fake_inside(unsigned cpu, u64 raw_gpa, enum fake_kind kind);
+
 /* One access by CPU `cpu` through the nested table, 8 bytes at `raw_gpa`, entering guest mode
  * first. NULL: it faults. */
 u64 *fake_translate(unsigned cpu, const struct nested *nested, struct tlb *tlb, u64 raw_gpa,

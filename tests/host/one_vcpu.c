@@ -3,6 +3,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/machine.h"
+#include "arch/x86/smp.h"
 #include "arch/x86/traps.h"
 #include "kernel/cpuid.h"
 #include "kernel/panic.h"
@@ -10,6 +11,17 @@
 #include "kernel/trace.h"
 
 struct vcpu one;
+unsigned cpu_count = 1;
+
+unsigned cpu_self(void)
+{
+	return 0;
+}
+
+bool kick_pending(void)
+{
+	return false;
+}
 struct vcpu_state one_state;
 u8 one_ram[ONE_PAGES * PAGE_SIZE];
 enum page_kind one_page[ONE_PAGES];
