@@ -895,6 +895,48 @@ static void an_explicit_request_may_span_slots(void **state)
 	audit_clean();
 }
 
+/* 2 GiB and a page: three events. More than 1 TiB: none. */
+static void a_huge_explicit_request_is_asked_for_in_pieces(void **state)
+{
+	const u64 first = 1ul << 30, pages = 2 * CONVERT_PAGES_MAX + 1;
+	struct septum_event e;
+
+	(void)state;
+	assert_int_equal(CALL5(SLOT_ADD, vm, first, 1ul << 29, 0, SEPTUM_SLOT_PRIVATE).status, OK);
+	fake_step(vm, 0, STEP_MAP_RANGE, first << 12, (1ul << 28) + 1, SEPTUM_MAP_PRIVATE);
+	fake_step(vm, 0, STEP_MAP_RANGE, first << 12, pages, SEPTUM_MAP_PRIVATE);
+	run();
+	assert_int_equal((s64)fake_cpu(vm, 0)->seen[0], -SEPTUM_KVM_E2BIG);
+	for (u64 at = 0; at < pages;) {
+		u64 piece = MIN(pages - at, CONVERT_PAGES_MAX);
+
+		assert_true(event_take(vm, &e));
+		assert_int_equal(e.gpa, (first + at) << 12);
+		assert_int_equal(e.size, piece << 12);
+		assert_int_equal(convert(&e, first + at, piece), OK);
+		at += piece;
+	}
+	assert_false(event_look(vm, &e));
+	assert_int_equal(fake_cpu(vm, 0)->seen[1], 0);
+	assert_int_equal(counter(SEPTUM_COUNTER_PAGES_PRIVATE), pages);
+	audit_clean();
+}
+
+static void an_explicit_request_waits_for_an_empty_pool(void **state)
+{
+	struct septum_event e = event_of(STEP_MAP_RANGE, 0x3000, 1, SEPTUM_MAP_PRIVATE);
+
+	(void)state;
+	pool_starve(pool, 0);
+	assert_int_equal(convert(&e, 3, 1), E_POOL_EMPTY);
+	still_outstanding(&e);
+	assert_int_equal(attributes(3), RWX);
+	assert_int_equal(counter(SEPTUM_COUNTER_POOL_EMPTY), 1);
+	pool_feed();
+	assert_int_equal(convert(&e, 3, 1), OK);
+	assert_int_equal(fake_cpu(vm, 0)->seen[0], 0);
+}
+
 static void a_plain_guest_has_no_conversions(void **state)
 {
 	(void)state;
@@ -1084,6 +1126,8 @@ int main(void)
 		T(the_first_refusal_ends_an_explicit_request, two_backings),
 		T(an_explicit_request_is_checked_as_kvm_does, two_backings),
 		T(an_explicit_request_may_span_slots, two_backings),
+		T(a_huge_explicit_request_is_asked_for_in_pieces, by_attribute),
+		T(an_explicit_request_waits_for_an_empty_pool, two_backings),
 		cmocka_unit_test_teardown(a_plain_guest_has_no_conversions, empty),
 		T(in_place_content_is_kept_only_if_asked_for, in_place),
 		T(without_a_shared_bit_only_explicit_requests_convert, by_attribute),
