@@ -312,6 +312,12 @@ static void kill_ends_the_vcpu(void **state)
 
 /* ---- Stale, replayed, blind ---- */
 
+static void attribute_of_page_5_changes(void)
+{
+	assert_int_equal(CALL4(ATTR_SET, vm, 5, 1, SEPTUM_ATTR_READ).status, OK);
+	assert_int_equal(CALL4(ATTR_SET, vm, 5, 1, RWX).status, OK);
+}
+
 /* vCPU 0 faults on page 5, which the manager would make private. Before it answers, the page
  * becomes private and shared again by vCPU 1's explicit requests: the verdict is about an old
  * state. */
@@ -343,6 +349,33 @@ static void a_stale_verdict_changes_nothing(void **state)
 	assert_int_equal(convert(&again, 5, 1), OK);
 	assert_int_equal(fake_cpu(vm, 0)->at, 1);
 	audit_clean();
+}
+
+/* The access is looked at when the verdict is taken, not when the vCPU happens to run again. */
+static void a_verdict_is_followed_by_a_look_at_the_access_without_a_turn(void **state)
+{
+	struct septum_event e = event_of(STEP_READ, 0x5000, 0, 0), again;
+	struct septum_completion c = {
+		.verdict = SEPTUM_VERDICT_CONVERT,
+		.flags = PRIVATE,
+		.gpa = 0x5000,
+		.size = 0x1000,
+	};
+	unsigned turns = fake_cpu(vm, 0)->turns;
+
+	(void)state;
+	attribute_of_page_5_changes();
+	c.seq = e.seq;
+	completion_put(vm, &c);
+	/* One completion refused, one event posted. */
+	assert_int_equal(CALL2(RUN, vm, 1).value, 1ul << 32 | 1 << 8 | SEPTUM_RUN_IDLE);
+	assert_true(event_take(vm, &again));
+	c.seq = again.seq;
+	completion_put(vm, &c);
+	assert_int_equal(CALL2(RUN, vm, 1).value, SEPTUM_RUN_IDLE);
+	assert_int_equal(vcpu_state(0), SEPTUM_VCPU_RUNNABLE);
+	assert_int_equal(counter(SEPTUM_COUNTER_MAPPED_4K), 1);
+	assert_int_equal(fake_cpu(vm, 0)->turns, turns);
 }
 
 static void a_stale_verdict_whose_access_now_works_resumes_the_guest(void **state)
@@ -687,12 +720,6 @@ static void denials(unsigned count, unsigned every, void (*between)(void))
 		assert_int_equal(answer(&e, SEPTUM_VERDICT_INJECT), OK);
 	}
 	assert_int_equal(counter(SEPTUM_COUNTER_LOOPS), 0);
-}
-
-static void attribute_of_page_5_changes(void)
-{
-	assert_int_equal(CALL4(ATTR_SET, vm, 5, 1, SEPTUM_ATTR_READ).status, OK);
-	assert_int_equal(CALL4(ATTR_SET, vm, 5, 1, RWX).status, OK);
 }
 
 static void an_attribute_change_starts_the_loop_guard_anew(void **state)
@@ -1105,6 +1132,7 @@ int main(void)
 		T(a_denied_access_is_a_machine_check, two_backings),
 		T(kill_ends_the_vcpu, two_backings),
 		T(a_stale_verdict_changes_nothing, two_backings),
+		T(a_verdict_is_followed_by_a_look_at_the_access_without_a_turn, two_backings),
 		T(a_stale_verdict_whose_access_now_works_resumes_the_guest, two_backings),
 		T(a_change_beside_the_range_is_not_stale, two_backings),
 		T(a_blind_retry_is_refused_under_the_same_seq, two_backings),
