@@ -6,8 +6,14 @@
 static const u32 msrs[REGISTERS_MSRS] = {
 	MSR_STAR,    MSR_LSTAR,		 MSR_CSTAR,	  MSR_FMASK,	    MSR_FS_BASE,
 	MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
-	MSR_PAT,
+	MSR_PAT,     MSR_TSC_AUX,
 };
+
+/* TSC_AUX is there with RDTSCP. */
+static u32 msr_count(void)
+{
+	return cpuid(0x80000001, 0).d >> 27 & 1 ? REGISTERS_MSRS : REGISTERS_MSRS - 1;
+}
 
 /* FXSAVE area, SDM Vol. 1, 10.5.1: control word at 0, status 2, tag 4, MXCSR at 24, ST0-7 at 32
  * with 16 bytes each, XMM0-15 at 160. */
@@ -66,12 +72,13 @@ void registers_fill(struct registers *r, u64 seed)
 	r->msr[3] &= 0xffffffffu;					     /* FMASK */
 	r->msr[7] &= 0xffffu;						     /* SYSENTER_CS */
 	r->msr[10] = seed & 1 ? 0x0007040600070406ul : 0x0007010600070106ul; /* PAT: legal types */
+	r->msr[11] &= 0xffffffffu;					     /* TSC_AUX */
 	r->cr2 = seed * 3 & 0x7fffffffffffu;
 }
 
 void registers_load(const struct registers *r)
 {
-	for (u32 i = 0; i < REGISTERS_MSRS; i++)
+	for (u32 i = 0; i < msr_count(); i++)
 		msr_write(msrs[i], r->msr[i]);
 	__asm__ volatile("mov %0, %%dr0" : : "r"(r->debug[0]));
 	__asm__ volatile("mov %0, %%dr1" : : "r"(r->debug[1]));
@@ -92,7 +99,7 @@ void registers_load(const struct registers *r)
 
 void registers_store(struct registers *r)
 {
-	for (u32 i = 0; i < REGISTERS_MSRS; i++)
+	for (u32 i = 0; i < msr_count(); i++)
 		r->msr[i] = msr_read(msrs[i]);
 	__asm__ volatile("mov %%dr0, %0" : "=r"(r->debug[0]));
 	__asm__ volatile("mov %%dr1, %0" : "=r"(r->debug[1]));
@@ -130,7 +137,7 @@ unsigned registers_compare(const struct registers *a, const struct registers *b)
 		return 7;
 	if (a->cr2 != b->cr2)
 		return 8;
-	for (u32 i = 0; i < REGISTERS_MSRS; i++)
+	for (u32 i = 0; i < msr_count(); i++)
 		if (a->msr[i] != b->msr[i])
 			return 16 + i;
 	return 0;

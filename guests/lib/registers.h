@@ -8,7 +8,7 @@
 /* General registers of a guest hold SECRET_SEED * (number + 1) + round; nobody else may see one. */
 #define SECRET_SEED 0x5ec2e7a1b3c5d700ul
 
-#define REGISTERS_MSRS 11u
+#define REGISTERS_MSRS 12u
 
 /* Everything that C code here does not use by itself. */
 struct registers {
