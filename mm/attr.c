@@ -289,6 +289,7 @@ static u64 set_step(struct change *c, u64 at)
 			}
 			split(c->attr, entry, level, c->reserve);
 		}
+		ASSERT(level != 0);
 		if (level == 1) {
 			next = MIN(next, c->end);
 			set_pages(c, entry, at, next);

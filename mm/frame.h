@@ -62,8 +62,8 @@ struct frame {
 	u64 arg;
 };
 
-/* Makes descriptors, all ABSENT, for frames below `limit`; from own_alloc(), once. */
-void frame_setup(pfn_t limit);
+/* Makes descriptors, all ABSENT, for frames below `end`; from own_alloc(), once. */
+void frame_setup(pfn_t end);
 /* Frames from here on have no descriptor: they are not RAM. A multiple of 512. */
 pfn_t frame_limit(void);
 
