@@ -3,7 +3,8 @@
 #include "kernel/exits.h"
 #include "svm/svm.h"
 
-#define VECTOR_AC 17u
+#define DR6_CAUSES (DR6_BS | BIT(13) | 0xful) /* step, DR access, breakpoints */
+#define VECTOR_AC  17u
 
 static u8 length_from(u64 rip, u64 next)
 {
@@ -61,6 +62,7 @@ static void reflect(struct vcpu *v, u8 vector, bool has_error)
 void svm_exit_decode(struct vcpu *v)
 {
 	const struct vmcb *vmcb = v->vendor->vmcb;
+	struct vmcb_save *save = &v->vendor->vmcb->save;
 	struct exit *exit = &v->exit;
 	u64 code = vmcb->control.exit_code;
 
@@ -111,6 +113,11 @@ void svm_exit_decode(struct vcpu *v)
 		exit->reason = EXIT_UD_FAULT;
 		break;
 	case VMEXIT_DB:
+		/* Bochs 2.7 exits before it has written down why. */
+		if ((save->dr6 & DR6_CAUSES) == 0 && (save->rflags & RFLAGS_TF) != 0) {
+			save->dr6 |= DR6_BS;
+			vmcb_changed(v->vendor->vmcb, CLEAN_DR);
+		}
 		reflect(v, VECTOR_DB, false);
 		break;
 	case VMEXIT_AC:
