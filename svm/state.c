@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Registers in the VMCB, as the rest of Septum reads and writes them. */
-#include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
 #include "mm/memory.h"
 #include "svm/svm.h"
 
-#define CR0_NE	     BIT(5)
-#define CR0_NW	     BIT(29)
-#define CR0_CD	     BIT(30)
-#define CR0_KNOWN    0xe005003ful
-#define CR3_NO_FLUSH BIT(63)
-#define CR4_PAE	     BIT(5)
-#define CR4_PCIDE    BIT(17)
-/* VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT, then what CPUID may add. */
-#define CR4_ALWAYS 0x7fful
+#define CR0_NE BIT(5)
 
 #define PAT_RESET      0x0007040600070406ul
 #define DR6_RESET      0xffff0ff0ul
@@ -229,96 +220,19 @@ void svm_state_set(struct vcpu *v, const struct vcpu_state *state)
 	translations_stale(v->vendor);
 }
 
+/* No write to a control register is intercepted: a guest's are its own (CR0, CR3, CR4 are in the
+ * VMCB, CR8 is V_TPR), so that there is never one to decide about. */
+bool svm_control_write(struct vcpu *v, unsigned cr, u64 value)
+{
+	(void)v;
+	(void)cr;
+	(void)value;
+	return false;
+}
+
 static bool bit(u32 word, unsigned n)
 {
 	return (word >> n & 1) != 0;
-}
-
-/* CR4 bits that the processor has, but for those of control-flow enforcement: no vCPU gets that. */
-static u64 cr4_allowed(void)
-{
-	struct cpuid one = cpuid(1, 0);
-	struct cpuid seven = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid){0};
-	u64 bits = CR4_ALWAYS;
-
-	bits |= bit(seven.ecx, 2) ? BIT(11) : 0; /* UMIP */
-	bits |= bit(seven.ebx, 0) ? BIT(16) : 0; /* FSGSBASE */
-	bits |= bit(one.ecx, 17) ? CR4_PCIDE : 0;
-	bits |= bit(one.ecx, 26) ? BIT(18) : 0;	  /* OSXSAVE */
-	bits |= bit(seven.ebx, 7) ? BIT(20) : 0;  /* SMEP */
-	bits |= bit(seven.ebx, 20) ? BIT(21) : 0; /* SMAP */
-	bits |= bit(seven.ecx, 3) ? BIT(22) : 0;  /* PKE */
-	return bits;
-}
-
-static bool cr0_write(struct vcpu *v, u64 value)
-{
-	struct vmcb *vmcb = v->vendor->vmcb;
-	struct vmcb_save *s = &vmcb->save;
-	bool paging = (value & CR0_PG) != 0;
-
-	if (value >> 32 != 0 || (paging && (value & CR0_PE) == 0) ||
-	    ((value & CR0_NW) != 0 && (value & CR0_CD) == 0))
-		return false;
-	if (paging && (s->cr0 & CR0_PG) == 0 && (s->efer & EFER_LME) != 0 &&
-	    ((s->cr4 & CR4_PAE) == 0 || (s->cs.attributes & BIT(9)) != 0))
-		return false;
-	if (!paging && (s->cr0 & CR0_PG) != 0 && ((s->cr4 & CR4_PCIDE) != 0 || svm_long_mode(vmcb)))
-		return false;
-	s->cr0 = (value & CR0_KNOWN) | CR0_ET;
-	efer_set(vmcb, s->efer);
-	return true;
-}
-
-static bool cr3_write(struct vcpu *v, u64 value)
-{
-	struct vmcb_save *s = &v->vendor->vmcb->save;
-
-	if ((s->cr4 & CR4_PCIDE) != 0)
-		value &= ~CR3_NO_FLUSH;
-	if ((s->efer & EFER_LMA) != 0 && value >> cpu_features.physical_bits != 0)
-		return false;
-	s->cr3 = value;
-	return true;
-}
-
-static bool cr4_write(struct vcpu *v, u64 value)
-{
-	struct vmcb_save *s = &v->vendor->vmcb->save;
-	bool long_mode = (s->efer & EFER_LMA) != 0;
-
-	if ((value & ~cr4_allowed()) != 0 || (long_mode && (value & CR4_PAE) == 0))
-		return false;
-	if ((value & CR4_PCIDE) != 0 && (s->cr4 & CR4_PCIDE) == 0 &&
-	    (!long_mode || (s->cr3 & 0xfff) != 0))
-		return false;
-	s->cr4 = value;
-	return true;
-}
-
-bool svm_control_write(struct vcpu *v, unsigned cr, u64 value)
-{
-	struct vmcb *vmcb = v->vendor->vmcb;
-	bool done = false;
-
-	switch (cr) {
-	case 0:
-		done = cr0_write(v, value);
-		break;
-	case 3:
-		done = cr3_write(v, value);
-		break;
-	case 4:
-		done = cr4_write(v, value);
-		break;
-	default:
-		break;
-	}
-	if (done) {
-		vmcb_changed(vmcb, CLEAN_CR);
-		translations_stale(v->vendor);
-	}
-	return done;
 }
 
 static u64 efer_allowed(void)
