@@ -3,6 +3,7 @@
 #
 #   $B/manager.elf   static-PIE ELF64, embedded into Septum by $B/manager_image.o
 #   $B/testman.elf   the same kind, to be given to Septum as a module `root ...`
+#   $B/bench.elf     the bench manager, a module likewise, with its guest
 #   $B/demo.elf      multiboot ELF32 guests
 #   $B/small.elf
 #   $B/flat32.bin    a flat 32-bit guest
@@ -21,15 +22,17 @@ GUEST_LIB := $(wildcard guests/lib/*.c guests/lib/*.S)
 ROOT_LIB := $(GUEST_LIB) $(wildcard guests/root/*.c guests/root/*.S)
 MANAGER_SOURCES := $(ROOT_LIB) $(wildcard guests/manager/*.c guests/manager/*.S)
 TESTMAN_SOURCES := $(ROOT_LIB) $(wildcard guests/testman/*.c guests/testman/*.S guests/hostile/*.c)
+BENCH_SOURCES := $(ROOT_LIB) guests/bench/manager.c guests/bench/images.S
 SMALL_RUNTIME := $(GUEST_LIB) guests/small/start.S guests/small/guest.c
 DEMO_SOURCES := $(SMALL_RUNTIME) $(wildcard guests/demo/*.c)
+BENCH_GUEST_SOURCES := $(GUEST_LIB) guests/bench/start.S guests/bench/guest.c guests/small/guest.c
 SMALL_SOURCES := $(GUEST_LIB) $(wildcard guests/small/*.c guests/small/*.S)
 
 root_objects = $(1:%=$(GB)/root/%.o)
 guest_objects = $(1:%=$(GB)/guest/%.o)
 
 .PHONY: guests
-guests: $B/manager.elf $B/testman.elf $B/demo.elf $B/small.elf $B/flat32.bin
+guests: $B/manager.elf $B/testman.elf $B/bench.elf $B/demo.elf $B/small.elf $B/flat32.bin
 
 $(GB)/root/%.c.o: %.c guests/guests.mk
 	@mkdir -p $(@D)
@@ -39,7 +42,7 @@ $(GB)/root/%.c.o: %.c guests/guests.mk
 $(GB)/root/%.S.o: %.S guests/guests.mk
 	@mkdir -p $(@D)
 	$Q$(CC) $(GUEST_CPPFLAGS) -DDEMO_FILE='"$B/demo.elf"' -DSMALL_FILE='"$B/small.elf"' \
-		-DFLAT_FILE='"$B/flat32.bin"' -g -fpie -c $< -o $@
+		-DFLAT_FILE='"$B/flat32.bin"' -DBENCH_FILE='"$B/bench_guest.elf"' -g -fpie -c $< -o $@
 
 $(GB)/guest/%.c.o: %.c guests/guests.mk
 	@mkdir -p $(@D)
@@ -66,6 +69,10 @@ $B/manager.elf: $(call root_objects,$(MANAGER_SOURCES))
 $B/testman.elf: $(call root_objects,$(TESTMAN_SOURCES))
 	$(root_link)
 
+$B/bench.elf: $(call root_objects,$(BENCH_SOURCES))
+	$(root_link)
+
+$(GB)/root/guests/bench/images.S.o: $B/bench_guest.elf
 $(GB)/root/guests/manager/images.S.o: $B/demo.elf
 $(GB)/root/guests/testman/images.S.o: $B/small.elf $B/flat32.bin
 
@@ -84,6 +91,9 @@ $B/demo.elf: $(call guest_objects,$(DEMO_SOURCES)) guests/small/guest.lds
 $B/small.elf: $(call guest_objects,$(SMALL_SOURCES)) guests/small/guest.lds
 	$(guest_link)
 
+$B/bench_guest.elf: $(call guest_objects,$(BENCH_GUEST_SOURCES)) guests/small/guest.lds
+	$(guest_link)
+
 $B/flat32.bin: guests/flat/flat32.S
 	@mkdir -p $(@D)
 	$Q$(CC) -m32 -c $< -o $(GB)/flat32.o
@@ -94,5 +104,5 @@ $B/manager_image.o: $B/manager.elf
 	@printf '.section .rodata\n.globl manager_image, manager_image_end\n.balign 16\nmanager_image: .incbin "%s"\nmanager_image_end:\n.section .note.GNU-stack,"",@progbits\n' $< > $B/manager_image.S
 	$Q$(CC) -c $B/manager_image.S -o $@
 
--include $(patsubst %.o,%.d,$(call root_objects,$(MANAGER_SOURCES) $(TESTMAN_SOURCES)) \
-	$(call guest_objects,$(DEMO_SOURCES) $(SMALL_SOURCES)))
+-include $(patsubst %.o,%.d,$(call root_objects,$(MANAGER_SOURCES) $(TESTMAN_SOURCES) $(BENCH_SOURCES)) \
+	$(call guest_objects,$(DEMO_SOURCES) $(SMALL_SOURCES) $(BENCH_GUEST_SOURCES)))

@@ -55,4 +55,7 @@ struct boot_info {
 /* Filled before anything else runs and never changed after own_seal(). */
 extern struct boot_info boot_info;
 
+/* The TSC at Septum's first instructions (arch/x86/boot.S). */
+extern const u64 boot_tsc;
+
 #endif

@@ -2,6 +2,7 @@
 #include "kernel/root_image.h"
 #include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/io.h"
 #include "kernel/boot_info.h"
 #include "kernel/cmdline.h"
 #include "kernel/elf.h"
@@ -303,5 +304,6 @@ void root_start(void)
 	printk(LOG_INFO, "root: starts at %lx, %lu KiB; %lu MiB of memory are free%s",
 	       layout.image + elf.entry, (layout.end - layout.base) / 1024,
 	       range_set_total(&free_memory) >> 20, module != NULL ? "; program: a module" : "");
+	printk(LOG_INFO, "boot: %lu ticks of the TSC", rdtsc() - boot_tsc);
 	root_run(v);
 }

@@ -70,7 +70,7 @@ mb2_header:
 	.long 8
 mb2_header_end:
 
-	.globl boot_entry, boot_pml4, boot_stack_top, boot_gdt_pointer
+	.globl boot_tsc, boot_entry, boot_pml4, boot_stack_top, boot_gdt_pointer
 boot_entry:
 	cli
 	cld
@@ -87,6 +87,9 @@ boot_entry:
 1:
 	mov	%eax, OFFSET(boot_magic)(%ebp)
 	mov	%ebx, OFFSET(boot_information)(%ebp)
+	rdtsc
+	mov	%eax, OFFSET(boot_tsc)(%ebp)
+	mov	%edx, OFFSET(boot_tsc) + 4(%ebp)
 
 	lea	OFFSET(bss_start)(%ebp), %edi
 	mov	$OFFSET(bss_end), %ecx
@@ -231,6 +234,8 @@ boot_magic:
 	.long 0
 boot_information:
 	.long 0
+boot_tsc:
+	.quad 0				/* as of the first instructions */
 boot_gdt:
 	.quad 0
 	.quad 0x00af9b000000ffff

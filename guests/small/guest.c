@@ -126,7 +126,8 @@ void guest_start(u32 vcpu, u64 info)
 {
 	char name[32] = "demo";
 
-	trap_init(vcpu);
+	if (vcpu < TRAP_CPUS)
+		trap_init(vcpu);
 	if (vcpu) {
 		REQUIRE(chosen && chosen->run_ap);
 		chosen->run_ap();

@@ -7,6 +7,9 @@
  * privilege levels. The others use them as they are then.
  */
 #define PAGES_4G 2048
+#ifndef GUEST_STACKS
+#define GUEST_STACKS 2
+#endif
 
 	.section .boot, "ax"
 	.code32
@@ -88,5 +91,5 @@ guest_pdpt:
 guest_pd:
 	.skip 4 * 4096
 guest_stacks:
-	.skip 2 * 16384
+	.skip GUEST_STACKS * 16384
 	.section .note.GNU-stack,"",@progbits
