@@ -58,12 +58,14 @@ static void panic_say(const char *format, va_list args)
 {
 	static bool panicking;
 
+	/* Of several CPUs that panic at once, one prints; the others end here. */
+	machine_alone();
+	console_everywhere();
 	if (panicking) {
 		printk(LOG_ERROR, "panic inside a panic: %s", format);
 		machine_stop(EXIT_PANIC);
 	}
 	panicking = true;
-	console_everywhere();
 	printk(LOG_ERROR, "Septum panic, the machine stops here:");
 	vprintk(LOG_ERROR, format, args);
 }

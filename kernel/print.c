@@ -3,7 +3,8 @@
 #include "kernel/console.h"
 #include "kernel/string.h"
 
-#define LINE_SIZE 256
+#define LINE_SIZE  256
+#define LINE_EXTRA 16 /* what stands before it, and the newline */
 
 enum log_level log_level = LOG_INFO;
 
@@ -163,15 +164,18 @@ int snprintf(char *to, size_t size, const char *format, ...)
 void vprintk(enum log_level level, const char *format, va_list args)
 {
 	static const char *const prefix[] = {"ERROR: ", "warning: ", "", "debug: "};
-	char line[LINE_SIZE];
-	size_t length;
+	char line[LINE_SIZE + LINE_EXTRA];
+	size_t start, length;
 
 	if (level > log_level)
 		return;
-	console_write(prefix[level], strlen(prefix[level]));
-	length = (size_t)vsnprintf(line, sizeof(line), format, args);
-	console_write(line, MIN(length, sizeof(line) - 1));
-	console_write("\n", 1);
+	/* In one piece, since other CPUs print too. */
+	start = strlen(prefix[level]);
+	memcpy(line, prefix[level], start);
+	length = (size_t)vsnprintf(line + start, LINE_SIZE, format, args);
+	length = start + MIN(length, LINE_SIZE - 1ul);
+	line[length] = '\n';
+	console_write(line, length + 1);
 }
 
 void printk(enum log_level level, const char *format, ...)
@@ -186,7 +190,7 @@ void printk(enum log_level level, const char *format, ...)
 void printk_limited(struct ratelimit *limit, enum log_level level, const char *format, ...)
 {
 	va_list args;
-	u64 n = ++limit->count;
+	u64 n = __atomic_add_fetch(&limit->count, 1, __ATOMIC_RELAXED);
 
 	if (n > RATELIMIT_FREE && (n & (n - 1)) != 0)
 		return;

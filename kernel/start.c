@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kernel/start.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/crash.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/world.h"
@@ -70,6 +71,7 @@ void hypervisor_start(void)
 	cpuid_setup();
 	vm_reserve_root();
 	smp_start();
+	crash_late_if_asked();
 	memory_start();
 	printk(LOG_INFO, "%s: nested paging, leaves up to %s", vendor->name,
 	       nested_level_max == LEVEL_1G   ? "1 GiB"

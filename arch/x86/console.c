@@ -3,6 +3,7 @@
 #include "arch/x86/screen.h"
 #include "arch/x86/uart.h"
 #include "kernel/cmdline.h"
+#include "kernel/spinlock.h"
 
 #define ON_COM1	  1u
 #define ON_SCREEN 2u
@@ -29,13 +30,24 @@ void console_choose(void)
 	outputs = chosen;
 }
 
+/* The last words: of the only CPU that still runs, which may have been stopped in the middle of a
+ * line, by itself or by another. */
+static bool last_words;
+
 void console_everywhere(void)
 {
+	last_words = true;
 	outputs = ON_COM1 | ON_SCREEN;
 }
 
+static struct spinlock lock;
+
 void console_write(const char *text, size_t length)
 {
+	bool alone = last_words;
+
+	if (!alone)
+		spin_lock(&lock);
 	for (size_t i = 0; i < length; i++) {
 		if ((outputs & ON_COM1) != 0) {
 			if (text[i] == '\n')
@@ -45,4 +57,6 @@ void console_write(const char *text, size_t length)
 		if ((outputs & ON_SCREEN) != 0)
 			screen_put(text[i]);
 	}
+	if (!alone)
+		spin_unlock(&lock);
 }

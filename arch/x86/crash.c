@@ -5,6 +5,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
+#include "arch/x86/smp.h"
 #include "arch/x86/traps.h"
 #include "kernel/cmdline.h"
 #include "kernel/panic.h"
@@ -104,24 +105,79 @@ static void crash_nmi(void)
 	printk(LOG_INFO, "nmi: noted once: %s", !before && after && !nmi_take() ? "yes" : "no");
 }
 
+/* ---- With all processors up ---- */
+
+#define WORK_ROUNDS 2000u
+
+static void work_count(void *argument)
+{
+	__atomic_fetch_add((u32 *)argument, 1, __ATOMIC_RELAXED);
+}
+
+/* Each guest CPU gets work again and again, just when it falls asleep. */
+static void crash_work(void)
+{
+	static u32 done;
+	u64 wanted_rounds = (u64)WORK_ROUNDS * (cpu_count - 1);
+
+	for (unsigned round = 0; round < WORK_ROUNDS; round++) {
+		for (unsigned cpu = 1; cpu < cpu_count; cpu++) {
+			while (!cpu_run_on(cpu, work_count, &done))
+				cpu_relax();
+		}
+		cpus_flush();
+	}
+	for (unsigned cpu = 1; cpu < cpu_count; cpu++) {
+		while (!cpu_is_idle(cpu))
+			cpu_relax();
+	}
+	printk(LOG_INFO, "work: each of %u guest CPUs was given work %u times, and did it: %s",
+	       cpu_count - 1, WORK_ROUNDS, done == wanted_rounds ? "yes" : "no");
+}
+
+static void panic_now(void *argument)
+{
+	(void)argument;
+	crash_assert();
+}
+
+static void crash_guest_cpu(void)
+{
+	cpu_run_on(cpu_count - 1, panic_now, NULL);
+	/* In the middle of a line when the panic comes, perhaps. */
+	for (;;)
+		printk(LOG_INFO, "still there");
+}
+
+static void crash_all_cpus(void)
+{
+	for (unsigned cpu = 1; cpu < cpu_count; cpu++)
+		cpu_run_on(cpu, panic_now, NULL);
+	crash_assert();
+}
+
 static const struct {
 	const char *name;
 	void (*function)(void);
+	bool late;
 } ways[] = {
-	/* The first two return. */
-	{"fixup", crash_fixup},
-	{"nmi", crash_nmi},
-	{"assert", crash_assert},
-	{"ud", crash_ud},
-	{"divide", crash_divide},
-	{"gp", crash_gp},
-	{"null", crash_null},
-	{"text", crash_text},
-	{"data", crash_data},
-	{"rodata", crash_rodata},
-	{"identity", crash_identity},
-	{"stack", crash_stack},
-	{"machine-check", crash_machine_check},
+	/* These return. */
+	{"work", crash_work, true},
+	{"fixup", crash_fixup, false},
+	{"nmi", crash_nmi, false},
+	{"assert", crash_assert, false},
+	{"ud", crash_ud, false},
+	{"divide", crash_divide, false},
+	{"gp", crash_gp, false},
+	{"null", crash_null, false},
+	{"text", crash_text, false},
+	{"data", crash_data, false},
+	{"rodata", crash_rodata, false},
+	{"identity", crash_identity, false},
+	{"stack", crash_stack, false},
+	{"machine-check", crash_machine_check, false},
+	{"guest-cpu", crash_guest_cpu, true},
+	{"all-cpus", crash_all_cpus, true},
 };
 
 static u32 wanted; /* one bit for each way */
@@ -138,18 +194,30 @@ static bool parse_crash(const char *value)
 	wanted |= 1u << choice;
 	return true;
 }
-CMDLINE_OPTION(crash, "crash",
-	       "fixup|nmi|assert|ud|divide|gp|null|text|data|rodata|identity|stack|machine-check",
-	       "for tests: break Septum in this way once it is up", parse_crash);
+CMDLINE_OPTION(
+	crash, "crash",
+	"work|fixup|nmi|assert|ud|divide|gp|null|text|data|rodata|identity|stack|machine-check|"
+	"guest-cpu|all-cpus",
+	"for tests: break Septum in this way once it is up", parse_crash);
 
-void crash_if_asked(void)
+static void crash(bool late)
 {
 	for (unsigned i = 0; i < ARRAY_COUNT(ways); i++) {
-		if ((wanted >> i & 1) == 0)
+		if ((wanted >> i & 1) == 0 || ways[i].late != late)
 			continue;
 		printk(LOG_INFO, "crash=%s", ways[i].name);
 		ways[i].function();
 	}
+}
+
+void crash_if_asked(void)
+{
+	crash(false);
+}
+
+void crash_late_if_asked(void)
+{
+	crash(true);
 }
 
 #endif

@@ -9,9 +9,14 @@
 static inline void crash_if_asked(void)
 {
 }
+static inline void crash_late_if_asked(void)
+{
+}
 #else
 /* Return if the option was not given, or if what it names is not an error (crash=fixup, nmi). */
 void crash_if_asked(void);
+/* .. with all processors up. */
+void crash_late_if_asked(void);
 #endif
 
 #endif

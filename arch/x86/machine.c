@@ -2,6 +2,7 @@
 #include "arch/x86/machine.h"
 #include "arch/x86/io.h"
 #include "arch/x86/layout.h"
+#include "arch/x86/smp.h"
 #include "kernel/console.h"
 #include "kernel/coverage.h"
 #include "kernel/print.h"
@@ -19,8 +20,15 @@ void machine_allow_emulator_exit(void)
 	emulator_exit_allowed = true;
 }
 
+void machine_alone(void)
+{
+	if (!cpus_stop())
+		cpu_halt_forever();
+}
+
 void machine_stop(enum exit_code code)
 {
+	machine_alone();
 	if (emulator_exit_allowed) {
 		char line[32];
 

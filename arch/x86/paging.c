@@ -2,9 +2,11 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
+#include "arch/x86/smp.h"
 #include "kernel/boot_info.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
+#include "kernel/spinlock.h"
 #include "kernel/string.h"
 #include "mm/window.h"
 
@@ -40,7 +42,11 @@ static struct {
 } own = {.va = OWN_VA};
 
 static u64 *object_entries;
+/* Under object_lock. A slot that has been given back stays used until all CPUs have flushed what
+ * they may remember of it: that is done once, when no other is free. */
+static struct spinlock object_lock;
 static u64 object_used[OBJECT_SLOTS / 64];
+static u64 object_stale[OBJECT_SLOTS / 64];
 static unsigned object_hint;
 
 static u64 image_pa(const void *symbol)
@@ -331,7 +337,8 @@ void objects_start(void)
 	}
 }
 
-void *object_map(pfn_t p)
+/* A free slot, now used; or OBJECT_SLOTS. */
+static unsigned object_take_slot(void)
 {
 	for (unsigned n = 0; n < ARRAY_COUNT(object_used); n++) {
 		unsigned word = (object_hint + n) % ARRAY_COUNT(object_used);
@@ -342,17 +349,47 @@ void *object_map(pfn_t p)
 		slot = word * 64 + (unsigned)__builtin_ctzl(~object_used[word]);
 		object_used[word] |= BIT(slot % 64);
 		object_hint = word;
-		WRITE_ONCE(object_entries[slot], (p.n << PAGE_SHIFT) | PTE_DATA);
-		return (void *)(OBJECT_VA + slot * PAGE_SIZE);
+		return slot;
 	}
-	return NULL;
+	return OBJECT_SLOTS;
+}
+
+static bool objects_reuse(void)
+{
+	u64 any = 0;
+
+	for (unsigned word = 0; word < ARRAY_COUNT(object_stale); word++)
+		any |= object_stale[word];
+	if (any == 0)
+		return false;
+	cpus_flush();
+	for (unsigned word = 0; word < ARRAY_COUNT(object_stale); word++) {
+		object_used[word] &= ~object_stale[word];
+		object_stale[word] = 0;
+	}
+	return true;
+}
+
+void *object_map(pfn_t p)
+{
+	unsigned slot;
+
+	spin_lock(&object_lock);
+	slot = object_take_slot();
+	if (slot == OBJECT_SLOTS && objects_reuse())
+		slot = object_take_slot();
+	if (slot != OBJECT_SLOTS)
+		WRITE_ONCE(object_entries[slot], (p.n << PAGE_SHIFT) | PTE_DATA);
+	spin_unlock(&object_lock);
+	return slot != OBJECT_SLOTS ? (void *)(OBJECT_VA + slot * PAGE_SIZE) : NULL;
 }
 
 static unsigned object_slot(const void *va)
 {
 	u64 slot = ((u64)va - OBJECT_VA) / PAGE_SIZE;
 
-	ASSERT(slot < OBJECT_SLOTS && (object_used[slot / 64] & BIT(slot % 64)) != 0);
+	ASSERT(slot < OBJECT_SLOTS &&
+	       (object_used[slot / 64] & ~object_stale[slot / 64] & BIT(slot % 64)) != 0);
 	return (unsigned)slot;
 }
 
@@ -360,9 +397,11 @@ void object_unmap(void *va)
 {
 	unsigned slot = object_slot(va);
 
+	spin_lock(&object_lock);
 	WRITE_ONCE(object_entries[slot], 0);
 	invlpg(va);
-	object_used[slot / 64] &= ~BIT(slot % 64);
+	object_stale[slot / 64] |= BIT(slot % 64);
+	spin_unlock(&object_lock);
 }
 
 pfn_t object_pfn(const void *va)

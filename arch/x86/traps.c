@@ -2,6 +2,7 @@
 #include "arch/x86/traps.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
+#include "arch/x86/machine.h"
 #include "arch/x86/smp.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
@@ -182,6 +183,7 @@ void trap_handle(struct trap_frame *f)
 	if ((f->vector == VECTOR_GP || f->vector == VECTOR_UD || f->vector == VECTOR_PF) &&
 	    fix_up(f))
 		return;
+	machine_alone();
 	dump(f);
 	panic_at(&(struct code_place){f->rip, f->rsp, f->rbp}, "%s in Septum",
 		 names[f->vector] != NULL ? names[f->vector] : "reserved exception");
