@@ -8,14 +8,15 @@ CPUS     ?= 1
 CMDLINE  ?=
 EMULATOR ?= auto
 
-VARIANT := $(if $(COVERAGE),cov,$(if $(PRODUCTION),production,$(if $(DEBUG),debug,)))
+# BENCH: the production build, with one thing assumed that QEMU does not say (svm/exit.c).
+VARIANT := $(if $(COVERAGE),cov,$(if $(BENCH),bench,$(if $(PRODUCTION),production,$(if $(DEBUG),debug,))))
 B := build$(if $(VARIANT),/$(VARIANT))
 
 CC := gcc
 LD := ld
 PYTHON := python3
 
-CPPFLAGS := -I. -Iinclude -MMD -MP $(if $(COVERAGE),-DCOVERAGE) $(if $(PRODUCTION),-DPRODUCTION) \
+CPPFLAGS := -I. -Iinclude -MMD -MP $(if $(COVERAGE),-DCOVERAGE) $(if $(PRODUCTION)$(BENCH),-DPRODUCTION) $(if $(BENCH),-DBENCH) \
 	$(if $(DEBUG),-DDEBUG)
 CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer \

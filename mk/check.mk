@@ -28,5 +28,11 @@ coverage:
 .PHONY: bench
 bench:
 	@tools/packages run
-	@$(MAKE) --no-print-directory build PRODUCTION=1
+	@$(MAKE) --no-print-directory build BENCH=1
 	@tools/bench $(MACHINE)
+
+# `make bench-record`: the figures of now become those that `make check` compares with.
+.PHONY: bench-check bench-record
+bench-check bench-record:
+	@$(MAKE) -s --no-print-directory build BENCH=1
+	@tools/bench svm --$(@:bench-%=%)
