@@ -4,7 +4,7 @@
 #include "mm/memory_impl.h"
 #include "mm/root.h"
 
-u64 memory_change_tables(const struct memory *mem, u64 first, u64 end)
+u64 memory_change_tables(struct memory *mem, u64 first, u64 end)
 {
 	u64 count = end - first;
 	u64 tables = attr_tables_for(&mem->attr, gfn(first), count) +

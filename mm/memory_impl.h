@@ -97,7 +97,7 @@ static inline bool change_kind(const struct change_set *set, const struct run *r
 void memory_change_backing(struct memory *mem, const struct change_set *set, u64 first, u64 end,
 			   struct reserve *reserve);
 /* The frames to reserve for a change of [first, end) or of pieces of it, with attr_set(). */
-u64 memory_change_tables(const struct memory *mem, u64 first, u64 end);
+u64 memory_change_tables(struct memory *mem, u64 first, u64 end);
 
 /* Unmaps [first, end) in both aliases, and frees private pool frames there. */
 void memory_unmap(struct memory *mem, u64 first, u64 end, struct reserve *reserve);

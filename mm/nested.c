@@ -82,23 +82,56 @@ static u64 *table_at(pfn_t p, unsigned level)
 	return window_map((enum window_slot)(WINDOW_NESTED0 + level), p);
 }
 
-/* The entry for `page`: that of `level`, or the one above it where the walk ends, whose level it
- * stores back. */
-static u64 *walk(const struct nested *nested, u64 page, unsigned *level)
+static void forget_recent(struct nested *nested)
 {
-	unsigned l = NESTED_LEVELS - 1;
-	u64 *entry = &table_at(nested->root, l)[page >> (9 * l) & (ENTRIES - 1)];
+	for (unsigned level = 0; level < ARRAY_COUNT(nested->recent); level++)
+		nested->recent[level].pages = ~0ul;
+}
 
-	while (l > *level && is_table(*entry)) {
-		l--;
-		entry = &table_at(frame_of(*entry), l)[page >> (9 * l) & (ENTRIES - 1)];
+/* The entry for `page`: that of `level`, or the one above it where the walk ends, whose level it
+ * stores back. Neighbours are found through the tables that the last walk came to. Written out by
+ * level, with constant shifts: every fault and every conversion walks. */
+static u64 *walk(struct nested *nested, u64 page, unsigned *level)
+{
+	const unsigned wanted = *level;
+	pfn_t table = nested->root;
+	u64 *entry;
+
+	if (wanted == 0 && nested->recent[0].pages == page >> 9) {
+		table = nested->recent[0].table;
+		goto pages;
 	}
-	*level = l;
-	return entry;
+	if (wanted <= 1 && nested->recent[1].pages == page >> 18) {
+		table = nested->recent[1].table;
+		goto blocks;
+	}
+	*level = 3;
+	entry = &table_at(table, 3)[page >> 27 & (ENTRIES - 1)];
+	if (wanted == 3 || !is_table(*entry))
+		return entry;
+	*level = 2;
+	entry = &table_at(frame_of(*entry), 2)[page >> 18 & (ENTRIES - 1)];
+	if (wanted == 2 || !is_table(*entry))
+		return entry;
+	table = frame_of(*entry);
+	nested->recent[1].pages = page >> 18;
+	nested->recent[1].table = table;
+blocks:
+	*level = 1;
+	entry = &table_at(table, 1)[page >> 9 & (ENTRIES - 1)];
+	if (wanted == 1 || !is_table(*entry))
+		return entry;
+	table = frame_of(*entry);
+	nested->recent[0].pages = page >> 9;
+	nested->recent[0].table = table;
+pages:
+	*level = 0;
+	return &table_at(table, 0)[page & (ENTRIES - 1)];
 }
 
 static void table_free(struct nested *nested, pfn_t p)
 {
+	forget_recent(nested);
 	nested->tables--;
 	if (nested->pool != NULL)
 		pool_give(nested->pool, p);
@@ -129,6 +162,7 @@ void nested_init(struct nested *nested, const struct nested_format *format, stru
 		.root = reserve_take(reserve, owner),
 		.tables = 1,
 	};
+	forget_recent(nested);
 }
 
 void nested_end(struct nested *nested)
@@ -146,7 +180,7 @@ unsigned nested_prot(const struct nested *nested, u64 entry)
 	return PROT_READ | (entry & NPT_W ? PROT_WRITE : 0) | (entry & NPT_NX ? 0 : PROT_EXEC);
 }
 
-bool nested_find(const struct nested *nested, u64 page, struct leaf *leaf)
+bool nested_find(struct nested *nested, u64 page, struct leaf *leaf)
 {
 	unsigned level = 0;
 	u64 entry = *walk(nested, page, &level);
@@ -157,7 +191,7 @@ bool nested_find(const struct nested *nested, u64 page, struct leaf *leaf)
 	return true;
 }
 
-bool nested_next(const struct nested *nested, u64 page, u64 end, struct leaf *leaf)
+bool nested_next(struct nested *nested, u64 page, u64 end, struct leaf *leaf)
 {
 	while (page < end) {
 		unsigned level = 0;
@@ -179,7 +213,7 @@ bool nested_next(const struct nested *nested, u64 page, u64 end, struct leaf *le
 	return false;
 }
 
-u64 nested_place(const struct nested *nested, u64 page, unsigned level, u64 *entry)
+u64 nested_place(struct nested *nested, u64 page, unsigned level, u64 *entry)
 {
 	unsigned l = level;
 
@@ -212,6 +246,8 @@ u64 nested_map(struct nested *nested, u64 page, unsigned level, pfn_t p, unsigne
 	}
 	old = *entry;
 	ASSERT(!is_leaf(old));
+	if (old != 0)
+		forget_recent(nested); /* of the table that goes */
 	WRITE_ONCE(*entry,
 		   pfn_to_hpa(p).n | leaf_bits(nested->format, level, prot, memtype, is_private));
 	nested->leaves[level]++;
@@ -242,7 +278,7 @@ void nested_release(struct nested *nested, u64 entry, unsigned level)
 	table_free(nested, p);
 }
 
-bool nested_contiguous(const struct nested *nested, u64 page, pfn_t *first)
+bool nested_contiguous(struct nested *nested, u64 page, pfn_t *first)
 {
 	unsigned level = 1;
 	u64 entry = *walk(nested, page, &level), want;
@@ -263,7 +299,7 @@ bool nested_contiguous(const struct nested *nested, u64 page, pfn_t *first)
 	return true;
 }
 
-bool nested_empty(const struct nested *nested, u64 page, unsigned level)
+bool nested_empty(struct nested *nested, u64 page, unsigned level)
 {
 	u64 first = ALIGN_DOWN(page, span(level));
 	struct leaf leaf;
@@ -271,7 +307,7 @@ bool nested_empty(const struct nested *nested, u64 page, unsigned level)
 	return !nested_next(nested, first, first + span(level), &leaf);
 }
 
-u64 nested_splits_for(const struct nested *nested, u64 first, u64 count)
+u64 nested_splits_for(struct nested *nested, u64 first, u64 count)
 {
 	u64 edges[2] = {first, first + count}, needed = 0;
 	struct leaf leaf, before = {0};
@@ -322,7 +358,9 @@ bool nested_hide(struct nested *nested, u64 first, u64 count, nested_split_fn ca
 	bool was = false;
 
 	while (at < end) {
-		unsigned level = NESTED_LEVELS - 1;
+		/* Nothing above a page lies wholly in a part of a block. */
+		bool small = end - at < BLOCK_PAGES && (at ^ (end - 1)) < BLOCK_PAGES;
+		unsigned level = small ? 0 : NESTED_LEVELS - 1;
 		u64 *entry = walk(nested, at, &level);
 
 		/* Down to the first entry that lies wholly in the range or records nothing. */

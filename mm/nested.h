@@ -63,6 +63,12 @@ struct nested {
 	pfn_t root;    /* what nCR3 or EPTP points to */
 	u64 tables;    /* frames held, with the root */
 	u64 leaves[3]; /* recorded, by level */
+	/* By level of its entries: the table last walked to, and for which pages >> 9 * (level +
+	 * 1). Table NONE: nothing is remembered. */
+	struct {
+		u64 pages;
+		pfn_t table;
+	} recent[2];
 };
 
 struct leaf {
@@ -83,14 +89,14 @@ void nested_end(struct nested *nested);
 unsigned nested_prot(const struct nested *nested, u64 entry);
 
 /* The recorded leaf that maps `page`; false: there is none. */
-bool nested_find(const struct nested *nested, u64 page, struct leaf *leaf);
+bool nested_find(struct nested *nested, u64 page, struct leaf *leaf);
 
 /* The first recorded leaf of [page, end), or that reaches into it. */
-bool nested_next(const struct nested *nested, u64 page, u64 end, struct leaf *leaf);
+bool nested_next(struct nested *nested, u64 page, u64 end, struct leaf *leaf);
 
 /* Looks at the place for a leaf of `level` at `page`. Returns how many tables nested_map() would
  * take; *entry: what is recorded there now, 0, a leaf (also: a larger one), or a table. */
-u64 nested_place(const struct nested *nested, u64 page, unsigned level, u64 *entry);
+u64 nested_place(struct nested *nested, u64 page, unsigned level, u64 *entry);
 
 /* Makes a leaf. What is recorded there is nothing, or a table (then all its translations are part
  * of the new leaf), which is returned: when tlb_invalidate() has returned, nested_release() it. */
@@ -101,13 +107,13 @@ void nested_release(struct nested *nested, u64 entry, unsigned level);
 
 /* The table of 4 KiB entries for the block of `page` maps 512 private frames, all present and equal
  * in permissions, that are one aligned block, which is put into *first. */
-bool nested_contiguous(const struct nested *nested, u64 page, pfn_t *first);
+bool nested_contiguous(struct nested *nested, u64 page, pfn_t *first);
 /* Nothing is recorded for the aligned block of `level` that contains `page`. */
-bool nested_empty(const struct nested *nested, u64 page, unsigned level);
+bool nested_empty(struct nested *nested, u64 page, unsigned level);
 
 /* The tables that nested_hide() or nested_protect() of a range take at most, for leaves across its
  * edges. */
-u64 nested_splits_for(const struct nested *nested, u64 first, u64 count);
+u64 nested_splits_for(struct nested *nested, u64 first, u64 count);
 
 /* Makes everything recorded in the range not present. True: some of it was present. `split`, when
  * not NULL, is called for each leaf that is about to be split into 512. */
