@@ -9,6 +9,7 @@
  */
 #include "guests/lib/cpu.h"
 #include "guests/lib/print.h"
+#include "guests/lib/string.h"
 #include "guests/manager/manager.h"
 #include "guests/root/machine.h"
 
@@ -16,8 +17,14 @@
 #define COM1_STATUS 0x3fdu
 #define COM1_READY  0x01u
 
-/* How long a person has to answer: 2^34 ticks of the time-stamp counter, some seconds. */
-#define ASK_TICKS (1ul << 34)
+#define CMOS_INDEX   0x70u
+#define CMOS_DATA    0x71u
+#define CMOS_SECONDS 0u
+
+/* How long a person has to answer, by the clock of the machine; option ask-seconds=. Where there is
+ * no such clock, 2^36 ticks of the time-stamp counter end it. */
+#define ASK_SECONDS 10ul
+#define ASK_TICKS   (1ul << 36)
 
 static void convert(struct guest *g, const struct septum_event *e)
 {
@@ -37,30 +44,55 @@ static void convert(struct guest *g, const struct septum_event *e)
 	completion_put(&g->vm, &c);
 }
 
-static bool ask(struct guest *g, const struct septum_event *e)
+static u8 clock_seconds(void)
+{
+	out8(CMOS_INDEX, CMOS_SECONDS);
+	return in8(CMOS_DATA);
+}
+
+/* The next key, c or d, or 0: nobody is there. */
+static char key_wait(void)
 {
 	u64 start = tsc_read();
+	u64 seconds = ASK_SECONDS;
+	u8 second = clock_seconds();
+	char value[16];
 
+	if (option_find(boot->args, "ask-seconds", value, sizeof(value)))
+		number_parse(value, &seconds);
+	while (seconds && tsc_read() - start < ASK_TICKS) {
+		u8 status = in8(COM1_STATUS);
+		char key;
+
+		if (status == 0xff)
+			return 0; /* there is no COM1 */
+		if (clock_seconds() != second) {
+			second = clock_seconds();
+			seconds--;
+		}
+		if (!(status & COM1_READY))
+			continue;
+		key = (char)in8(COM1_DATA);
+		if (key == 'c' || key == 'd')
+			return key;
+	}
+	return 0;
+}
+
+static bool ask(struct guest *g, const struct septum_event *e)
+{
+	char key;
+
+	serial_flush(g);
 	print("manager: vm %lu wants page 0x%lx %s: (c)onvert or (d)eny? ", g->vm.id,
 	      e->gpa & ~(PAGE_SIZE - 1), e->flags & SEPTUM_EVENT_PRIVATE ? "private" : "shared");
 	console_flush();
-	while (tsc_read() - start < ASK_TICKS) {
-		char key;
-
-		if (in8(COM1_STATUS) == 0xff)
-			break;
-		if (!(in8(COM1_STATUS) & COM1_READY)) {
-			cpu_relax();
-			continue;
-		}
-		key = (char)in8(COM1_DATA);
-		if (key == 'c' || key == 'd') {
-			print("%c\n", key);
-			return key == 'c';
-		}
-	}
-	print("no answer: denied\n");
-	return false;
+	key = key_wait();
+	if (key)
+		print("%c\n", key);
+	else
+		print("no answer: denied\n");
+	return key == 'c';
 }
 
 void policy_serve(struct guest *g, const struct septum_event *e)
