@@ -215,8 +215,7 @@ void acpi_start(void)
 			read_root(rsdp.xsdt, &root, 8);
 		else if (table_open(rsdp.rsdt, &root))
 			read_root(rsdp.rsdt, &root, 4);
-		printk(LOG_INFO, "ACPI: %u processors; IOMMU: %s",
-		       acpi_info.cpu_count,
+		printk(LOG_INFO, "ACPI: %u processors; IOMMU: %s", acpi_info.cpu_count,
 		       acpi_info.dmar.n != 0   ? "VT-d (DMAR)"
 		       : acpi_info.ivrs.n != 0 ? "AMD-Vi (IVRS)"
 					       : "none");
