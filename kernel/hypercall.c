@@ -102,7 +102,7 @@ static struct result call_audit(const u64 *arg)
 
 static struct result call_trace_read(const u64 *arg)
 {
-	static struct spinlock lock;
+	static struct spinlock lock = SPINLOCK(RANK_CALL);
 	static struct septum_trace_entry copy[PAGE_SIZE / sizeof(struct septum_trace_entry)];
 	enum status status;
 	unsigned count;

@@ -37,6 +37,7 @@ void ring_init(struct ring *ring, u32 vcpus)
 	memset(ring->log, 0, PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_COUNT(ring->payload) && ring->payload[i]; i++)
 		memset(ring->payload[i], 0, PAGE_SIZE);
+	ring->lock = (struct spinlock)SPINLOCK(RANK_RING);
 	ring->broken = false;
 	ring->vcpus = vcpus;
 	ring->event_head = 0;

@@ -16,7 +16,7 @@ _Static_assert(sizeof(struct vm) <= PAGE_SIZE, "a VM is one object");
 #define WALK_BITS 48u
 
 /* Ids in use. A VM that is being created has its id taken, but no entry in `vms`. */
-static struct spinlock table_lock;
+static struct spinlock table_lock = SPINLOCK(RANK_VMS);
 static bool taken[SEPTUM_MAX_VMS] = {true};
 static struct vm *vms[SEPTUM_MAX_VMS];
 

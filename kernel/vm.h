@@ -4,8 +4,7 @@
  * The structure lies in frames of the guest's own pool (state OBJECT). VM 0 is the root partition
  * and has neither pool nor rings.
  *
- * Lock order of kernel and mm: VM table lock, ring lock of a VM, memory lock of a VM, then as mm
- * says. The ring lock is not held while a verdict is applied, for that may post the next event;
+ * Lock order: kernel/lock_order.h. The ring lock is not held while a verdict is applied, for that may post the next event;
  * `draining` keeps a second CPU away from the completions meanwhile.
  */
 #ifndef KERNEL_VM_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "mm/frame.h"
 
+#include "kernel/lock_order.h"
 #include "kernel/panic.h"
 #include "mm/window.h"
 
@@ -47,6 +48,7 @@ static u64 arg_of(u64 d)
 
 static u64 lock(u64 *d)
 {
+	lock_taking(d, RANK_FRAME);
 	while (__atomic_fetch_or(d, LOCK, __ATOMIC_ACQUIRE) & LOCK)
 		__builtin_ia32_pause();
 	return *d & ~LOCK;
@@ -54,6 +56,7 @@ static u64 lock(u64 *d)
 
 static void unlock(u64 *d, u64 value)
 {
+	lock_giving(d);
 	__atomic_store_n(d, value, __ATOMIC_RELEASE);
 }
 

@@ -19,7 +19,7 @@
  * A state changes only by frame_change() and its kin, under the descriptor's own lock (bit 0), and
  * only as mm/frame_table.h allows.
  *
- * Lock order of all mm: memory lock of a VM, pool lock, root lock, frame locks in ascending order.
+ * Lock order: kernel/lock_order.h; never two frames at once.
  */
 #ifndef MM_FRAME_H
 #define MM_FRAME_H

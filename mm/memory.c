@@ -8,7 +8,7 @@
 
 #define GPA_BITS_MAX 48u /* of a four-level walk */
 
-struct spinlock memories_lock;
+struct spinlock memories_lock = SPINLOCK(RANK_MEMORIES);
 struct memory *memories[SEPTUM_MAX_VMS];
 
 enum status memory_init(struct memory *mem, u16 owner, struct pool *pool,
@@ -26,6 +26,7 @@ enum status memory_init(struct memory *mem, u16 owner, struct pool *pool,
 		return status;
 
 	*mem = (struct memory){
+		.lock = SPINLOCK(RANK_MEMORY),
 		.owner = owner,
 		.shared_bit = (u8)shared_bit,
 		.gpa_bits = (u8)(shared_bit != 0 ? shared_bit : gpa_bits),

@@ -9,7 +9,7 @@
 #define DONATE_BLOCKS_MAX 64ul
 
 static struct pool pools[SEPTUM_MAX_POOLS];
-static struct spinlock pools_lock;
+static struct spinlock pools_lock = SPINLOCK(RANK_POOLS);
 static struct block *blocks;
 
 void pool_setup(void)
@@ -18,8 +18,10 @@ void pool_setup(void)
 
 	blocks = own_alloc(ALIGN_UP(count * sizeof(*blocks), PAGE_SIZE) / PAGE_SIZE);
 	for (u32 id = 0; id < SEPTUM_MAX_POOLS; id++)
-		pools[id] = (struct pool){
-			.id = id, .lists = {BLOCK_NONE, BLOCK_NONE, BLOCK_NONE, BLOCK_NONE}};
+		pools[id] =
+			(struct pool){.lock = SPINLOCK(RANK_POOL),
+				      .id = id,
+				      .lists = {BLOCK_NONE, BLOCK_NONE, BLOCK_NONE, BLOCK_NONE}};
 }
 
 const struct block *pool_block(pfn_t p)

@@ -5,7 +5,7 @@
  * record with a bitmap of the free frames, so that a block whose frames have all come back is whole
  * again, and 4 KiB frames are taken from broken blocks first.
  *
- * Lock order (all of mm): VM memory lock, pool lock, frame locks in ascending order.
+ * Lock order: kernel/lock_order.h.
  */
 #ifndef MM_POOL_H
 #define MM_POOL_H

@@ -7,7 +7,7 @@
 
 #define HIDDEN_MAX 64u
 
-static struct spinlock lock;
+static struct spinlock lock = SPINLOCK(RANK_ROOT);
 static struct nested nested;
 static struct tlb tlb;
 static u64 pages_end; /* one past the last page that the processor can address */

@@ -40,7 +40,7 @@ void console_everywhere(void)
 	outputs = ON_COM1 | ON_SCREEN;
 }
 
-static struct spinlock lock;
+static struct spinlock lock = SPINLOCK(RANK_CONSOLE);
 
 void console_write(const char *text, size_t length)
 {

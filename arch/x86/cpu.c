@@ -86,6 +86,11 @@ void cpu_early(struct cpu *cpu)
 	traps_load();
 }
 
+struct lock_list *lock_list_self(void)
+{
+	return &this_cpu()->locks;
+}
+
 void cpu_early_ap(struct cpu *cpu)
 {
 	cpu->self = cpu;

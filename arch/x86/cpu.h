@@ -5,6 +5,7 @@
 
 #include "arch/x86/layout.h"
 #include "arch/x86/world.h"
+#include "kernel/lock_order.h"
 #include "kernel/types.h"
 #include "mm/window.h"
 
@@ -47,6 +48,7 @@ struct cpu {
 	u64 *window_entries;	      /* its page table entries */
 	u64 window_pfn[WINDOW_COUNT]; /* what each window shows; ~0 for nothing */
 
+	struct lock_list locks;
 	u64 gdt[5];
 	struct tss tss;
 } __attribute__((aligned(64)));

@@ -44,7 +44,7 @@ static struct {
 static u64 *object_entries;
 /* Under object_lock. A slot that has been given back stays used until all CPUs have flushed what
  * they may remember of it: that is done once, when no other is free. */
-static struct spinlock object_lock;
+static struct spinlock object_lock = SPINLOCK(RANK_OBJECTS);
 static u64 object_used[OBJECT_SLOTS / 64];
 static u64 object_stale[OBJECT_SLOTS / 64];
 static unsigned object_hint;
