@@ -71,11 +71,11 @@ void hypervisor_start(void)
 	cpuid_setup();
 	vm_reserve_root();
 	smp_start();
-	crash_late_if_asked();
 	memory_start();
 	printk(LOG_INFO, "%s: nested paging, leaves up to %s", vendor->name,
 	       nested_level_max == LEVEL_1G   ? "1 GiB"
 	       : nested_level_max == LEVEL_2M ? "2 MiB"
 					      : "4 KiB");
+	crash_late_if_asked();
 	root_start();
 }

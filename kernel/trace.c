@@ -17,23 +17,36 @@ static u64 tsc_read(void)
 void trace(enum septum_trace what, unsigned vm, unsigned vcpu, u64 a, u64 b)
 {
 	u64 index = __atomic_fetch_add(&head, 1, __ATOMIC_RELAXED);
+	struct septum_trace_entry *entry = &entries[index % TRACE_ENTRIES];
 
-	entries[index % TRACE_ENTRIES] = (struct septum_trace_entry){
-		.tsc = tsc_read(),
-		.what = (u16)what,
-		.vm = (u16)vm,
-		.vcpu = (u16)vcpu,
-		.a = a,
-		.b = b,
-	};
+	/* Others may read meanwhile: it is nothing until it is all there. */
+	__atomic_store_n(&entry->what, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	entry->tsc = tsc_read();
+	entry->vm = (u16)vm;
+	entry->vcpu = (u16)vcpu;
+	entry->a = a;
+	entry->b = b;
+	__atomic_store_n(&entry->what, (u16)what, __ATOMIC_RELEASE);
 }
 
 unsigned trace_copy(struct septum_trace_entry *to, unsigned max)
 {
 	u64 end = __atomic_load_n(&head, __ATOMIC_ACQUIRE);
+	unsigned kept = 0;
 	u64 count = MIN(MIN(end, (u64)TRACE_ENTRIES), (u64)max);
 
-	for (u64 i = 0; i < count; i++)
-		to[i] = entries[(end - count + i) % TRACE_ENTRIES];
-	return (unsigned)count;
+	for (u64 i = 0; i < count; i++) {
+		const struct septum_trace_entry *entry =
+			&entries[(end - count + i) % TRACE_ENTRIES];
+		u16 what = __atomic_load_n(&entry->what, __ATOMIC_ACQUIRE);
+		u64 tsc = READ_ONCE(entry->tsc);
+
+		to[kept] = *entry;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		/* Not while it is written, nor of two entries. */
+		if (what != 0 && READ_ONCE(entry->what) == what && READ_ONCE(entry->tsc) == tsc)
+			kept++;
+	}
+	return kept;
 }

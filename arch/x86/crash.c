@@ -10,6 +10,7 @@
 #include "kernel/cmdline.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
+#include "mm/memory.h"
 
 extern u8 image_start[];
 
@@ -135,6 +136,29 @@ static void crash_work(void)
 	       cpu_count - 1, WORK_ROUNDS, done == wanted_rounds ? "yes" : "no");
 }
 
+#define KICK_ROUNDS 1000u
+#define KICK_TICKS  20000u
+
+/* As often as possible, the root is fetched out of guest mode. */
+static void kick_root(void *argument)
+{
+	u64 start;
+
+	(void)argument;
+	for (unsigned round = 0; round < KICK_ROUNDS; round++) {
+		tlb_invalidate(root_tlb());
+		for (start = rdtsc(); rdtsc() - start < KICK_TICKS;)
+			cpu_relax();
+	}
+	printk(LOG_INFO, "kick: %u flushes fetched the root out of guest mode: %s", KICK_ROUNDS,
+	       root_tlb()->kick_count != 0 ? "yes" : "no");
+}
+
+static void crash_kick_root(void)
+{
+	cpu_run_on(1, kick_root, NULL);
+}
+
 static void panic_now(void *argument)
 {
 	(void)argument;
@@ -163,6 +187,7 @@ static const struct {
 } ways[] = {
 	/* These return. */
 	{"work", crash_work, true},
+	{"kick-root", crash_kick_root, true},
 	{"fixup", crash_fixup, false},
 	{"nmi", crash_nmi, false},
 	{"assert", crash_assert, false},
@@ -194,11 +219,11 @@ static bool parse_crash(const char *value)
 	wanted |= 1u << choice;
 	return true;
 }
-CMDLINE_OPTION(
-	crash, "crash",
-	"work|fixup|nmi|assert|ud|divide|gp|null|text|data|rodata|identity|stack|machine-check|"
-	"guest-cpu|all-cpus",
-	"for tests: break Septum in this way once it is up", parse_crash);
+CMDLINE_OPTION(crash, "crash",
+	       "work|kick-root|fixup|nmi|assert|ud|divide|gp|null|text|data|rodata|identity|stack|"
+	       "machine-check|"
+	       "guest-cpu|all-cpus",
+	       "for tests: break Septum in this way once it is up", parse_crash);
 
 static void crash(bool late)
 {
