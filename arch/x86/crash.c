@@ -136,7 +136,7 @@ static void crash_work(void)
 	       cpu_count - 1, WORK_ROUNDS, done == wanted_rounds ? "yes" : "no");
 }
 
-#define KICK_ROUNDS 1000u
+#define KICK_ROUNDS 200u
 #define KICK_TICKS  20000u
 
 /* As often as possible, the root is fetched out of guest mode. */
@@ -145,6 +145,8 @@ static void kick_root(void *argument)
 	u64 start;
 
 	(void)argument;
+	while (READ_ONCE(tlb_cpus[0].tlb) != root_tlb())
+		cpu_relax();
 	for (unsigned round = 0; round < KICK_ROUNDS; round++) {
 		tlb_invalidate(root_tlb());
 		for (start = rdtsc(); rdtsc() - start < KICK_TICKS;)
