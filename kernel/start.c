@@ -13,6 +13,7 @@
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
 #include "mm/memory.h"
+#include "mm/tlb.h"
 
 #define NESTED_BITS 48u /* what four levels translate */
 
@@ -71,6 +72,7 @@ void hypervisor_start(void)
 	cpuid_setup();
 	vm_reserve_root();
 	smp_start();
+	tlb_cpu_count = cpu_count;
 	memory_start();
 	printk(LOG_INFO, "%s: nested paging, leaves up to %s", vendor->name,
 	       nested_level_max == LEVEL_1G   ? "1 GiB"

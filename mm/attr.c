@@ -80,6 +80,8 @@ u64 attr_run(const struct attr *attr, gfn_t page, gfn_t end, unsigned *bits)
 
 	want = find(attr, at, &level, &table) & ATTR_ALL;
 	*bits = (unsigned)want;
+	if (end.n - at == 1)
+		return 1;
 	while (at < end.n) {
 		if (at != page.n && (find(attr, at, &level, &table) & ATTR_ALL) != want)
 			break;
@@ -170,6 +172,10 @@ u64 attr_tables_for(const struct attr *attr, gfn_t first, u64 count)
 		have[i] = 0;
 		if (edges[i] % span(attr->levels) != 0)
 			find(attr, edges[i], &have[i], &table);
+		/* They share a table of pages, which is there. */
+		if (i == 0 && have[0] == 0 && edges[0] % ENTRIES != 0 &&
+		    edges[0] / ENTRIES == edges[1] / ENTRIES)
+			return 0;
 	}
 	for (unsigned level = 0; level < attr->levels; level++) {
 		/* A table of `level` has to be there when an edge lies inside of it. */

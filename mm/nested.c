@@ -313,10 +313,18 @@ u64 nested_splits_for(struct nested *nested, u64 first, u64 count)
 	struct leaf leaf, before = {0};
 
 	for (unsigned i = 0; i < 2; i++) {
+		unsigned level = 0;
+		u64 entry;
+
 		if (edges[i] % BLOCK_PAGES == 0 && edges[i] % LEVEL_PAGES(2) == 0)
 			continue;
-		if (!nested_find(nested, edges[i], &leaf) || leaf.page == edges[i])
+		entry = *walk(nested, edges[i], &level);
+		/* The other edge lies in the same table of pages. */
+		if (i == 0 && level == 0 && edges[0] / ENTRIES == edges[1] / ENTRIES)
+			return 0;
+		if (!is_leaf(entry) || edges[i] % span(level) == 0)
 			continue;
+		leaf_fill(nested, edges[i], level, entry, &leaf);
 		/* A 1 GiB leaf needs a second table only for an edge inside of a 2 MiB block. */
 		needed += leaf.level == LEVEL_2M || edges[i] % BLOCK_PAGES == 0 ? 1 : 2;
 		/* Both edges in one leaf share what they can. */

@@ -2,6 +2,7 @@
 #include "mm/tlb.h"
 
 struct tlb_cpu tlb_cpus[CPUS_MAX];
+unsigned tlb_cpu_count = CPUS_MAX;
 
 void tlb_init(struct tlb *tlb)
 {
@@ -30,7 +31,7 @@ u64 tlb_invalidate(struct tlb *tlb)
 	__atomic_fetch_add(&tlb->flush_count, 1, __ATOMIC_RELAXED);
 	/* The edits of the table come before the epoch that promises them. */
 	epoch = __atomic_add_fetch(&tlb->epoch, 1, __ATOMIC_SEQ_CST);
-	for (unsigned cpu = 0; cpu < CPUS_MAX; cpu++) {
+	for (unsigned cpu = 0; cpu < tlb_cpu_count; cpu++) {
 		if (!is_behind(cpu, tlb, epoch))
 			continue;
 		behind |= BIT(cpu);

@@ -41,6 +41,8 @@ struct tlb_cpu {
 	u64 epoch;	 /* .. having flushed as of here */
 } __attribute__((aligned(64)));
 extern struct tlb_cpu tlb_cpus[CPUS_MAX];
+/* Only CPUs below this enter guest mode; set before the first does. */
+extern unsigned tlb_cpu_count;
 
 void tlb_init(struct tlb *tlb);
 
