@@ -207,6 +207,35 @@ enum septum_call {
 	 * bits 31:8, completions refused by it in bits 63:32. E_RING, E_STATE (not started). */
 	SEPTUM_CALL_RUN = 36,
 
+	/* Detached vCPUs: a vCPU owns a processor that the root does not have.
+	 *
+	 * (vm, vCPU, cpu 1..SEPTUM_INFO_CPUS - 1) -> APIC id of that processor. The vCPU runs there
+	 * from now on, and its events and the verdicts pass through the rings without any call: the
+	 * processor drains completions itself while its vCPU waits. It looks at the completion ring
+	 * at least every SEPTUM_POLL_MICROSECONDS; a manager in a hurry sends an NMI to the APIC
+	 * id. RUN and VCPU_DETACH of a detached vCPU: E_STATE (RUN of
+	 * SEPTUM_ALL leaves them out). E_BUSY: the processor has a vCPU. E_STATE: VM not started,
+	 * vCPU dead. */
+	SEPTUM_CALL_VCPU_DETACH = 37,
+	/* (vm, vCPU). Stops a detached vCPU wherever it is, and returns when it has left its
+	 * processor; it can be RUN or detached again. An event that it has outstanding stays so.
+	 * E_STATE: not detached. */
+	SEPTUM_CALL_VCPU_ATTACH = 38,
+	/* (vm, vector 16..255, or 0 for none). Septum interrupts processor 0 with this vector when
+	 * it posts the event that `event_wake` of the ring names, for events of detached vCPUs. */
+	SEPTUM_CALL_DOORBELL = 39,
+
+	/* For a manager that was restarted: nothing of its guests is lost with it.
+	 *
+	 * (vm id 1..63) -> the lowest id of a VM that is not below it, with its type in bits 15:8,
+	 * its number of vCPUs in 23:16 and 1 in bit 24 if it was started. E_NO_VM: there is none.
+	 */
+	SEPTUM_CALL_VM_FIND = 40,
+	/* (vm, ring pfn). Gives the VM a new ring area, as VM_CREATE does, in place of the old one,
+	 * which is no longer pinned. Detached vCPUs are attached; outstanding events are posted
+	 * anew, with new seqs. E_NOT_ROOT. */
+	SEPTUM_CALL_VM_ADOPT = 41,
+
 	/* Debugging.
 	 *
 	 * () -> number of the violated invariant. Walks every table and every frame descriptor.
@@ -216,6 +245,8 @@ enum septum_call {
 	 * page (struct septum_trace_entry). E_NOT_ROOT. */
 	SEPTUM_CALL_TRACE_READ = 49,
 };
+
+#define SEPTUM_POLL_MICROSECONDS 200u
 
 #define SEPTUM_ALL (~0ull) /* "every vCPU" */
 #define SEPTUM_NMI 2u
