@@ -208,6 +208,21 @@ static struct result call_vcpu_interrupt(const u64 *arg)
 	return vcpu_interrupt(arg[0], arg[1], arg[2]);
 }
 
+static struct result call_vcpu_detach(const u64 *arg)
+{
+	return vcpu_detach(arg[0], arg[1], arg[2]);
+}
+
+static struct result call_vcpu_attach(const u64 *arg)
+{
+	return vcpu_attach(arg[0], arg[1]);
+}
+
+static struct result call_doorbell(const u64 *arg)
+{
+	return vm_doorbell(arg[0], arg[1]);
+}
+
 static struct result call_run(const u64 *arg)
 {
 	return vm_run(arg[0], arg[1]);
@@ -361,6 +376,9 @@ static const struct call calls[] = {
 	CALL(VCPU_INFO, 2, call_vcpu_info),
 	CALL(VCPU_INTERRUPT, 3, call_vcpu_interrupt),
 	CALL(RUN, 2, call_run),
+	CALL(VCPU_DETACH, 3, call_vcpu_detach),
+	CALL(VCPU_ATTACH, 2, call_vcpu_attach),
+	CALL(DOORBELL, 2, call_doorbell),
 	CALL(AUDIT, 0, call_audit),
 	CALL(TRACE_READ, 1, call_trace_read),
 };

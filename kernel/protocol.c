@@ -4,6 +4,7 @@
 #include "kernel/exits.h"
 #include "kernel/machine_check.h"
 #include "kernel/trace.h"
+#include "mm/tlb.h"
 
 #define V(verdict, effect) [SEPTUM_VERDICT_##verdict] = (effect)
 
@@ -35,18 +36,23 @@ static void post(struct vcpu *v, struct septum_event *event)
 {
 	struct vm *vm = v->vm;
 	enum status status;
+	bool rings = false;
 
 	event->vcpu = v->index;
 	event->vm = vm->id;
 	spin_lock(&vm->ring.lock);
 	v->wait = WAIT_EVENT;
-	v->slot.completed = false;
+	v->slot.answer = SLOT_OPEN;
 	status = ring_post(&vm->ring, event, &v->slot.position);
 	v->slot.seq = status == OK ? event->seq : 0;
 	v->slot.event = *event;
-	if (status == OK)
+	if (status == OK) {
 		vm->events_posted++;
+		rings = v->cpu != 0 && vm->doorbell != 0 && ring_wakes(&vm->ring, v->slot.position);
+	}
 	spin_unlock(&vm->ring.lock);
+	if (rings)
+		doorbell_ring(vm->doorbell);
 	if (status == OK)
 		trace(SEPTUM_TRACE_EVENT, vm->id, v->index, (u64)event->type << 32 | event->seq,
 		      event->gpa);
@@ -361,10 +367,8 @@ static enum status effect_kill(struct vcpu *v)
 	return OK;
 }
 
-static enum status apply(struct vcpu *v)
+static enum status apply(struct vcpu *v, const struct septum_completion *c)
 {
-	const struct septum_completion *c = &v->slot.completion;
-
 	switch ((enum verdict_effect)verdict_effects[v->slot.event.type][c->verdict]) {
 	case EFFECT_CONVERT:
 		return effect_convert(v, c);
@@ -405,7 +409,8 @@ static enum status accept(struct vm *vm, const struct septum_completion *c, stru
 		return E_VERDICT;
 	if ((c->flags & ~flags_allowed) || (c->reserved[0] | c->reserved[1] | c->reserved[2]))
 		return E_ARG;
-	if (v->wait != WAIT_EVENT || v->dead || v->running || v->slot.completed)
+	/* The CPU that applies a verdict changes the rest without the lock. */
+	if (v->slot.answer != SLOT_OPEN || v->wait != WAIT_EVENT || v->dead || v->running)
 		return E_NO_EVENT;
 	if (v->slot.seq == 0 || v->slot.seq != c->seq)
 		return E_NO_EVENT;
@@ -414,7 +419,7 @@ static enum status accept(struct vm *vm, const struct septum_completion *c, stru
 	if (verdict_effects[v->slot.event.type][c->verdict] == EFFECT_NONE)
 		return E_VERDICT;
 	v->slot.completion = *c;
-	v->slot.completed = true;
+	v->slot.answer = SLOT_ANSWERED;
 	return OK;
 }
 
@@ -431,9 +436,19 @@ static void refused_account(struct vm *vm, struct vcpu *v, const struct septum_c
 		.b = (u64)status,
 	};
 
+	/* Of whichever vCPU, on whichever CPU; all under the ring lock. */
 	counters[status == E_STALE ? SEPTUM_COUNTER_VERDICTS_STALE
 				   : SEPTUM_COUNTER_VERDICTS_REFUSED]++;
 	ring_log(&vm->ring, &entry);
+}
+
+static void answered(struct vm *vm, struct vcpu *v, const struct septum_completion *c, u32 ring_slot,
+		     enum status status)
+{
+	trace(SEPTUM_TRACE_VERDICT, vm->id, c->vcpu, (u64)c->verdict << 32 | c->seq, (u64)status);
+	if (status != OK)
+		refused_account(vm, v, c, status);
+	ring_complete(&vm->ring, ring_slot, status);
 }
 
 /* Work, in pages converted, after which an interrupt of the root is looked for. */
@@ -441,47 +456,81 @@ static void refused_account(struct vm *vm, struct vcpu *v, const struct septum_c
 /* What a completion costs beside its pages. */
 #define DRAIN_COST_PAGES 8u
 
-u32 verdicts_drain(struct vm *vm, enum status *status)
+/* The verdict in the slot of `v`, which this CPU runs. The ring lock is held, and let go meanwhile:
+ * when the next event has been posted, the next verdict may be in the slot before this returns. */
+static enum status slot_apply(struct vcpu *v)
+{
+	struct ring *ring = &v->vm->ring;
+	const struct septum_completion c = v->slot.completion;
+	u32 ring_slot = v->slot.ring_slot;
+	enum status status;
+
+	v->slot.answer = SLOT_APPLYING;
+	spin_unlock(&ring->lock);
+	status = apply(v, &c);
+	spin_lock(&ring->lock);
+	if (v->slot.answer == SLOT_APPLYING)
+		v->slot.answer = SLOT_OPEN;
+	answered(v->vm, v, &c, ring_slot, status);
+	return status;
+}
+
+/* One completion. *work grows by what it cost. */
+static enum status drain_one(struct vm *vm, struct vcpu *self, const struct septum_completion *c,
+			     u32 ring_slot, u64 *work)
+{
+	struct vcpu *v = NULL;
+	enum status status = accept(vm, c, &v);
+
+	*work += DRAIN_COST_PAGES;
+	if (status != OK) {
+		answered(vm, v, c, ring_slot, status);
+		return status;
+	}
+	v->slot.ring_slot = ring_slot;
+	if (self ? v == self : v->cpu == 0) {
+		status = slot_apply(v);
+		if (c->verdict == SEPTUM_VERDICT_CONVERT && status == OK)
+			*work += c->size >> PAGE_SHIFT;
+	} else if (v->cpu != 0) {
+		cpu_kick(v->cpu);
+	}
+	return status;
+}
+
+/* What other CPUs have taken out of the ring for the vCPUs of this one. */
+static u32 left_apply(struct vm *vm, struct vcpu *self)
+{
+	u32 refused = 0;
+
+	for (u32 i = 0; i < vm->vcpu_limit; i++) {
+		struct vcpu *v = vm->vcpus[i];
+
+		if (v && (self ? v == self : v->cpu == 0) && v->slot.answer == SLOT_ANSWERED)
+			refused += slot_apply(v) != OK;
+	}
+	return refused;
+}
+
+u32 verdicts_drain(struct vm *vm, struct vcpu *self, enum status *status)
 {
 	struct ring *ring = &vm->ring;
 	struct septum_completion c;
-	u32 slot, refused = 0;
+	u32 slot, refused;
 	u64 work = 0;
 
 	*status = OK;
 	spin_lock(&ring->lock);
-	if (vm->draining) {
-		spin_unlock(&ring->lock);
-		return 0;
-	}
-	vm->draining = true;
-	/* No more than the ring holds: what another CPU adds meanwhile waits for the next RUN. */
+	refused = left_apply(vm, self);
+	/* No more than the ring holds: what another CPU adds meanwhile waits for the next time. */
 	for (u32 taken = 0; taken < SEPTUM_RING_ENTRIES && ring_take(ring, &c, &slot); taken++) {
-		struct vcpu *v = NULL;
-		enum status outcome = accept(vm, &c, &v);
-
-		if (outcome == OK) {
-			spin_unlock(&ring->lock);
-			outcome = apply(v);
-			spin_lock(&ring->lock);
-			v->slot.completed = false;
-			if (c.verdict == SEPTUM_VERDICT_CONVERT && outcome == OK)
-				work += c.size >> PAGE_SHIFT;
-		}
-		trace(SEPTUM_TRACE_VERDICT, vm->id, c.vcpu, (u64)c.verdict << 32 | c.seq,
-		      (u64)outcome);
-		if (outcome != OK) {
+		if (drain_one(vm, self, &c, slot, &work) != OK)
 			refused++;
-			refused_account(vm, v, &c, outcome);
-		}
-		ring_complete(ring, slot, outcome);
-		work += DRAIN_COST_PAGES;
 		if (work >= DRAIN_LOOK_PAGES && memory_must_stop()) {
 			*status = E_AGAIN;
 			break;
 		}
 	}
-	vm->draining = false;
 	if (ring->broken)
 		*status = E_RING;
 	spin_unlock(&ring->lock);

@@ -54,11 +54,13 @@ bool explicit_request(struct vcpu *v, u64 gpa, u64 pages, u64 attributes, s64 *a
  * request has ended. */
 bool explicit_next(struct vcpu *v);
 
-/* Takes the completions of the VM's ring, refuses those that can be refused at once, puts each of
- * the others into its vCPU's slot and applies it. Returns the number refused. Sets the vCPUs'
- * WAIT_NONE where they can go on; none of them need be loaded. `*status`: OK; E_RING: the ring is
- * broken; E_AGAIN: memory_must_stop(), some completions are left. */
-u32 verdicts_drain(struct vm *vm, enum status *status);
+/* Takes the completions of the VM's ring, refuses those that can be refused at once, and puts each
+ * of the others into its vCPU's slot. Applies those of the vCPUs that this CPU runs: `self`, which
+ * is detached to it, or with NULL (RUN, on CPU 0) all that are attached. The CPU of another vCPU is
+ * kicked. Returns the number refused. Sets the vCPUs' WAIT_NONE where they can go on; none of them
+ * need be loaded. `*status`: OK; E_RING: the ring is broken; E_AGAIN: memory_must_stop(), some
+ * completions are left. */
+u32 verdicts_drain(struct vm *vm, struct vcpu *self, enum status *status);
 
 /* Loop guard, called for each denied (INJECTed) access, that of v->slot.event: true: the vCPU was
  * cut off (FAILED event posted). */

@@ -43,6 +43,8 @@ void ring_init(struct ring *ring, u32 vcpus)
 	ring->event_head = 0;
 	ring->event_tail = 0;
 	ring->completion_tail = 0;
+	ring->completion_next = 0;
+	ring->completion_done = 0;
 	ring->log_head = 0;
 	ring->next_seq = 1;
 	WRITE_ONCE(ring->shared->version, SEPTUM_ABI_VERSION);
@@ -63,6 +65,13 @@ enum status ring_post(struct ring *ring, struct septum_event *event, u32 *positi
 	return OK;
 }
 
+bool ring_wakes(const struct ring *ring, u32 position)
+{
+	/* The event comes before the look, as the manager's wish before its look at the event. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return READ_ONCE(ring->shared->event_wake) == position;
+}
+
 bool ring_take(struct ring *ring, struct septum_completion *completion, u32 *slot)
 {
 	u32 head;
@@ -74,9 +83,14 @@ bool ring_take(struct ring *ring, struct septum_completion *completion, u32 *slo
 		ring->broken = true;
 		return false;
 	}
-	if (head == ring->completion_tail)
+	/* It cannot have come back behind what was taken. */
+	if (head - ring->completion_tail < ring->completion_next - ring->completion_tail) {
+		ring->broken = true;
 		return false;
-	*slot = ring->completion_tail % SEPTUM_RING_ENTRIES;
+	}
+	if (head == ring->completion_next)
+		return false;
+	*slot = ring->completion_next++ % SEPTUM_RING_ENTRIES;
 	copy_entry(completion, &ring->completions[*slot]);
 	return true;
 }
@@ -84,7 +98,12 @@ bool ring_take(struct ring *ring, struct septum_completion *completion, u32 *slo
 void ring_complete(struct ring *ring, u32 slot, enum status status)
 {
 	WRITE_ONCE(ring->completions[slot].status, (u32)status);
-	ring->completion_tail++;
+	ring->completion_done |= BIT(slot);
+	while (ring->completion_tail != ring->completion_next &&
+	       (ring->completion_done & BIT(ring->completion_tail % SEPTUM_RING_ENTRIES))) {
+		ring->completion_done &= ~BIT(ring->completion_tail % SEPTUM_RING_ENTRIES);
+		ring->completion_tail++;
+	}
 	store_release(&ring->shared->completion_tail, ring->completion_tail);
 }
 

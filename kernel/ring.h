@@ -30,6 +30,8 @@ struct ring {
 	u32 event_head;			       /* Septum's own copies */
 	u32 event_tail;			       /* last value of the manager's that was right */
 	u32 completion_tail;
+	u32 completion_next; /* to be taken; from the tail up to it they are in work */
+	u64 completion_done; /* by slot: answered, but one before it is not */
 	u32 log_head;
 	u32 next_seq;
 };
@@ -42,12 +44,15 @@ void ring_init(struct ring *ring, u32 vcpus);
  * caller has at most one outstanding event for each vCPU. E_RING: broken. */
 enum status ring_post(struct ring *ring, struct septum_event *event, u32 *position);
 
+/* The manager wants to be woken by the event at this position. */
+bool ring_wakes(const struct ring *ring, u32 position);
+
 /* The next completion, copied. `*slot` is what ring_complete() wants. False: none, or the ring is
  * (now) broken. */
 bool ring_take(struct ring *ring, struct septum_completion *completion, u32 *slot);
 
-/* Stores the outcome in the completion's status and advances completion_tail past it. Each taken
- * completion is answered before the next is taken. */
+/* Stores the outcome in the completion's status. Each taken completion is answered once, in any
+ * order; completion_tail advances to the first that is not answered yet. */
 void ring_complete(struct ring *ring, u32 slot, enum status status);
 
 /* The manager has taken the event at `position`. Reads event_tail once; may find the ring broken

@@ -5,6 +5,7 @@
 #include "kernel/trace.h"
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
+#include "mm/tlb.h"
 #include "mm/window.h"
 
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one object");
@@ -230,24 +231,32 @@ static u64 state_of(const struct vcpu *v)
 {
 	if (v->dead)
 		return SEPTUM_VCPU_DEAD;
-	if (v->running)
-		return SEPTUM_VCPU_RUNNING;
-	if (v->wait == WAIT_EVENT)
+	switch ((enum wait_kind)v->wait) {
+	case WAIT_EVENT:
 		return SEPTUM_VCPU_WAITING;
-	return v->wait == WAIT_HALTED ? SEPTUM_VCPU_HALTED : SEPTUM_VCPU_RUNNABLE;
+	case WAIT_HALTED:
+		return SEPTUM_VCPU_HALTED;
+	case WAIT_NONE:
+		break;
+	}
+	return v->running || v->cpu != 0 ? SEPTUM_VCPU_RUNNING : SEPTUM_VCPU_RUNNABLE;
 }
 
 struct result vcpu_info(u64 id, u64 index)
 {
 	struct vm *vm = vm_by_id(id, false);
 	struct vcpu *v;
+	u64 value;
 
 	if (!vm)
 		return (struct result){E_NO_VM, 1, 0};
 	v = vcpu_by_index(vm, index);
 	if (!v)
 		return (struct result){E_NO_VCPU, 2, 0};
-	return (struct result){OK, 0, state_of(v) | (u64)v->slot.seq << 32};
+	spin_lock(&vm->ring.lock);
+	value = state_of(v) | (u64)v->slot.seq << 32;
+	spin_unlock(&vm->ring.lock);
+	return (struct result){OK, 0, value};
 }
 
 struct result vcpu_interrupt(u64 id, u64 index, u64 vector)
@@ -267,8 +276,10 @@ struct result vcpu_interrupt(u64 id, u64 index, u64 vector)
 	if (vector == SEPTUM_NMI ? v->nmi_pending : v->interrupt >= 0)
 		return (struct result){E_BUSY, 3, 0};
 	if (vector == SEPTUM_NMI)
-		v->nmi_pending = true;
+		__atomic_store_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);
 	else
-		v->interrupt = (s64)vector;
+		__atomic_store_n(&v->interrupt, (s64)vector, __ATOMIC_SEQ_CST);
+	if (v->cpu != 0)
+		cpu_kick(v->cpu);
 	return (struct result){OK, 0, 0};
 }

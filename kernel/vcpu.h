@@ -6,8 +6,10 @@
  * vCPU is out of guest mode; RSP, RIP and RFLAGS stay with the vendor and are reached through
  * kernel/vendor.h.
  *
- * A vCPU is run by one CPU at a time; that CPU alone touches everything here but `slot`, which the
- * protocol guards with the VM's ring lock.
+ * A vCPU is run by one CPU at a time, the one that it is detached to or CPU 0. That CPU alone
+ * touches everything here, with these exceptions: `slot` and `wait` while an event is outstanding,
+ * which the protocol guards with the VM's ring lock; `interrupt` and `nmi_pending`, which CPU 0
+ * sets when they are not set and the CPU that delivers them takes away; counters of verdicts.
  */
 #ifndef KERNEL_VCPU_H
 #define KERNEL_VCPU_H
@@ -124,13 +126,17 @@ struct vcpu_state {
 /* What a vCPU waits for. */
 enum wait_kind { WAIT_NONE, WAIT_EVENT, WAIT_HALTED };
 
+/* What is known of the verdict on an event. APPLYING: the CPU that runs the vCPU is at it. */
+enum slot_answer { SLOT_OPEN, SLOT_ANSWERED, SLOT_APPLYING };
+
 /* The outstanding event of a vCPU (protocol.c). */
 struct event_slot {
 	u32 seq;		   /* 0: none */
 	u32 position;		   /* free-running index in the event ring */
 	struct septum_event event; /* Septum's own copy: what the manager holds is not trusted */
 	struct septum_completion completion; /* drained from the ring, to be applied */
-	bool completed;			     /* `completion` is valid: taken, not yet applied */
+	u8 answer;			     /* enum slot_answer */
+	u32 ring_slot;			     /* where the outcome is to be stored */
 	/* MEMORY_FAULT, POOL_EMPTY, MMIO: the access, to be looked at again, and what was said of
 	 * it. */
 	struct access access;
@@ -158,6 +164,8 @@ struct vcpu {
 	bool root;
 	bool dead;
 	bool running;	  /* claimed by a RUN; under the ring lock */
+	bool leave;	  /* a detached one is to give its CPU up */
+	u16 cpu;	  /* that it is detached to; 0: attached. Under the ring lock */
 	u8 wait;	  /* enum wait_kind */
 	bool nmi_pending; /* deliver an NMI when the guest can take it */
 	s64 interrupt;	  /* external vector to be delivered when the guest can take it, or -1 */

@@ -220,6 +220,7 @@ struct result vm_destroy(u64 id)
 	spin_lock(&table_lock);
 	vm->state = VM_DYING;
 	spin_unlock(&table_lock);
+	vcpus_attach(vm);
 	vcpus_destroy(vm);
 	status = memory_destroy(&vm->memory);
 	if (status != OK)
@@ -292,7 +293,7 @@ static bool counter_measured(struct vm *vm, u64 counter, u64 *value)
 
 struct result vm_counter(u64 id, u64 index, u64 counter)
 {
-	struct vm *vm = vm_by_id(id, false);
+	struct vm *vm = id == 0 ? vm_root_vcpu()->vm : vm_by_id(id, false);
 	struct vcpu *one = NULL;
 	u64 value;
 
@@ -306,12 +307,13 @@ struct result vm_counter(u64 id, u64 index, u64 counter)
 	if (!counter_exists(counter))
 		return (struct result){E_ARG, 3, 0};
 	if (one)
-		return (struct result){OK, 0, one->counters[counter]};
-	if (counter_measured(vm, counter, &value))
+		return (struct result){OK, 0, READ_ONCE(one->counters[counter])};
+	/* The root has no memory of its own kind. */
+	if (id != 0 && counter_measured(vm, counter, &value))
 		return (struct result){OK, 0, value};
-	value = vm->counters[counter];
+	value = READ_ONCE(vm->counters[counter]);
 	for (u32 i = 0; i < vm->vcpu_limit; i++)
-		value += vm->vcpus[i] ? vm->vcpus[i]->counters[counter] : 0;
+		value += vm->vcpus[i] ? READ_ONCE(vm->vcpus[i]->counters[counter]) : 0;
 	return (struct result){OK, 0, value};
 }
 
@@ -323,7 +325,7 @@ static bool vcpu_claim(struct vcpu *v)
 	bool claimed;
 
 	spin_lock(&ring->lock);
-	claimed = !v->running && !v->slot.completed && vcpu_runnable(v);
+	claimed = v->cpu == 0 && !v->running && v->slot.answer == SLOT_OPEN && vcpu_runnable(v);
 	if (claimed) {
 		v->running = true;
 		v->wait = WAIT_NONE;
@@ -377,8 +379,10 @@ struct result vm_run(u64 id, u64 index)
 	}
 	if (vm->state != VM_RUNNABLE)
 		return (struct result){E_STATE, 1, 0};
-	posted = vm->events_posted;
-	refused = verdicts_drain(vm, &status);
+	if (one && one->cpu != 0)
+		return (struct result){E_STATE, 2, 0};
+	posted = READ_ONCE(vm->events_posted);
+	refused = verdicts_drain(vm, NULL, &status);
 	if (status == OK && (one ? vcpu_run(one) : vcpus_run(vm)))
 		reason = SEPTUM_RUN_INTERRUPTED;
 	if (status == E_AGAIN)

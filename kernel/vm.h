@@ -4,8 +4,8 @@
  * The structure lies in frames of the guest's own pool (state OBJECT). VM 0 is the root partition
  * and has neither pool nor rings.
  *
- * Lock order: kernel/lock_order.h. The ring lock is not held while a verdict is applied, for that may post the next event;
- * `draining` keeps a second CPU away from the completions meanwhile.
+ * Lock order: kernel/lock_order.h. The ring lock is not held while a verdict is applied, for that
+ * may post the next event; the state of the vCPU's slot keeps a second verdict away meanwhile.
  */
 #ifndef KERNEL_VM_H
 #define KERNEL_VM_H
@@ -24,7 +24,7 @@ struct vm {
 	u32 flags; /* SEPTUM_VM_* */
 	u32 vcpu_limit;
 	u32 next_run;	   /* round robin of RUN(ALL): the first to be looked at */
-	bool draining;	   /* a CPU is at the completion ring; under the ring lock */
+	u8 doorbell;	   /* vector for the root's events of detached vCPUs, or 0 */
 	u32 events_posted; /* ever, runs freely */
 	struct pool *pool;
 	struct memory memory;
@@ -65,6 +65,15 @@ struct result vcpu_set(u64 id, u64 index, u64 reg, u64 value);
 struct result vcpu_info(u64 id, u64 index);
 struct result vcpu_interrupt(u64 id, u64 index, u64 vector);
 struct result vm_run(u64 id, u64 index);
+
+/* kernel/detached.c */
+struct result vcpu_detach(u64 id, u64 index, u64 cpu);
+struct result vcpu_attach(u64 id, u64 index);
+struct result vm_doorbell(u64 id, u64 vector);
+/* All vCPUs of the VM have left their CPUs. */
+void vcpus_attach(struct vm *vm);
+/* Interrupts the root. */
+void doorbell_ring(u8 vector);
 
 /* Any call of <septum/abi.h>, with its six arguments, whoever makes it (root_call() has checked).
  */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "arch/x86/apic.h"
+#include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
 #include "arch/x86/paging.h"
+
+#include <septum/abi.h>
 
 #define MSR_APIC_BASE  0x1b
 #define APIC_BASE_X2   BIT(10)
@@ -9,15 +12,23 @@
 #define APIC_BASE_PAGE 0x000ffffffffff000ul
 
 /* Byte offsets in the xAPIC page. */
-#define APIC_ID	      0x20
-#define APIC_ICR_LOW  0x300
-#define APIC_ICR_HIGH 0x310
+#define APIC_ID		  0x20
+#define APIC_EOI	  0xb0
+#define APIC_SPURIOUS	  0xf0
+#define APIC_ICR_LOW	  0x300
+#define APIC_ICR_HIGH	  0x310
+#define APIC_LVT_TIMER	  0x320
+#define APIC_TIMER_START  0x380
+#define APIC_TIMER_NOW	  0x390
+#define APIC_TIMER_DIVIDE 0x3e0
 
 /* x2APIC registers. */
 #define MSR_X2APIC_ID  0x802
 #define MSR_X2APIC_ICR 0x830
+#define MSR_X2APIC     0x800 /* .. and the others: + byte offset / 16 */
 
 /* Interrupt command register: SDM vol. 3, figures 11-12 and 11-28. */
+#define ICR_FIXED   0u
 #define ICR_NMI	    (4u << 8)
 #define ICR_INIT    (5u << 8)
 #define ICR_STARTUP (6u << 8)
@@ -65,6 +76,20 @@ static void reg_write(unsigned offset, u32 value)
 	page[offset / sizeof(u32)] = value;
 }
 
+/* Registers that are the same in both modes. */
+static void own_write(unsigned offset, u32 value)
+{
+	if (x2apic())
+		wrmsr(MSR_X2APIC + offset / 16, value);
+	else
+		reg_write(offset, value);
+}
+
+static u32 own_read(unsigned offset)
+{
+	return x2apic() ? (u32)rdmsr(MSR_X2APIC + offset / 16) : reg_read(offset);
+}
+
 u32 apic_id(void)
 {
 	return x2apic() ? (u32)rdmsr(MSR_X2APIC_ID) : reg_read(APIC_ID) >> 24;
@@ -105,6 +130,11 @@ void apic_send_nmi(u32 id)
 	send(id, ICR_NMI | (u32)ICR_ASSERT);
 }
 
+void apic_send_fixed(u32 id, u8 vector)
+{
+	send(id, ICR_FIXED | (u32)ICR_ASSERT | vector);
+}
+
 void apic_send_init(u32 id)
 {
 	send(id, ICR_INIT | (u32)ICR_ASSERT);
@@ -113,6 +143,46 @@ void apic_send_init(u32 id)
 void apic_send_startup(u32 id, pfn_t start)
 {
 	send(id, ICR_STARTUP | (u32)ICR_ASSERT | (u32)start.n);
+}
+
+#define SPURIOUS_ON	BIT(8)
+#define VECTOR_TIMER	0x40u
+#define VECTOR_SPURIOUS 0xffu
+#define DIVIDE_BY_1	0xbu
+#define CALIBRATE_TICKS 100000ul
+#define POLL_TICKS	(SEPTUM_POLL_MICROSECONDS * 1000ul)
+
+void apic_timer_setup(void)
+{
+	u64 start, ticks;
+	u32 count;
+
+	own_write(APIC_SPURIOUS, (u32)SPURIOUS_ON | VECTOR_SPURIOUS);
+	own_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+	own_write(APIC_LVT_TIMER, VECTOR_TIMER);
+	start = rdtsc();
+	own_write(APIC_TIMER_START, ~0u);
+	while (rdtsc() - start < CALIBRATE_TICKS)
+		cpu_pause();
+	count = ~0u - own_read(APIC_TIMER_NOW);
+	ticks = rdtsc() - start;
+	own_write(APIC_TIMER_START, 0);
+	this_cpu()->poll_count = (u32)MAX(count * POLL_TICKS / ticks, 1ul);
+}
+
+void apic_timer_start(void)
+{
+	own_write(APIC_TIMER_START, this_cpu()->poll_count);
+}
+
+void apic_timer_stop(void)
+{
+	own_write(APIC_TIMER_START, 0);
+}
+
+void apic_end_of_interrupt(void)
+{
+	own_write(APIC_EOI, 0);
 }
 
 void delay_us(u64 microseconds)

@@ -24,8 +24,18 @@ bool apic_reaches(u32 id);
 
 void apic_send_nmi(u32 id);
 void apic_send_init(u32 id);
+void apic_send_fixed(u32 id, u8 vector);
 /* `page`: below 1 MiB, where the processor is to begin in real mode. */
 void apic_send_startup(u32 id, pfn_t page);
+
+/* On a guest CPU only, where the APIC is Septum's own. Makes it ready to interrupt; once. */
+void apic_timer_setup(void);
+/* It interrupts this CPU once, within SEPTUM_POLL_MICROSECONDS (of a processor whose TSC has at
+ * least 1 GHz; all that Septum knows have). */
+void apic_timer_start(void);
+void apic_timer_stop(void);
+/* Some fixed interrupt has come to this guest CPU. */
+void apic_end_of_interrupt(void);
 
 /* For start-up code: at least so many microseconds, on processors of up to 4 GHz; there is no other
  * clock yet. */

@@ -42,6 +42,7 @@ struct cpu {
 	u32 mailbox; /* enum mailbox of smp.c: what work() and argument are */
 	void (*work)(void *argument);
 	void *argument;
+	u32 poll_count;	    /* of its timer, apic_timer_start() */
 	struct world world; /* of a guest CPU that runs no guest; CPU 0 has the root's instead */
 
 	u8 *windows;		      /* this CPU's part of the WINDOW area */

@@ -2,6 +2,7 @@
 /* Sleeping without missing what should wake.
  *
  * void cpu_sleep(void)
+ * void cpu_sleep_open(void)	interrupts on meanwhile
  * void cpu_sleep_on(const volatile u32 *word [rdi], u32 value [esi])
  *
  * In:  interrupts off, GS base is Septum's.
@@ -22,6 +23,19 @@ cpu_sleep_start:
 cpu_sleep_end:
 	ret
 	.size cpu_sleep, . - cpu_sleep
+
+	.globl cpu_sleep_open, cpu_sleep_open_start, cpu_sleep_open_end
+	.type cpu_sleep_open, @function
+cpu_sleep_open:
+cpu_sleep_open_start:
+	cmpw	$0, %gs:CPU_NMI_SEEN
+	jne	cpu_sleep_open_end
+	sti
+	hlt
+cpu_sleep_open_end:
+	cli
+	ret
+	.size cpu_sleep_open, . - cpu_sleep_open
 
 	.globl cpu_sleep_on, cpu_sleep_on_start, cpu_sleep_on_end
 	.type cpu_sleep_on, @function

@@ -29,6 +29,7 @@ CMDLINE_OPTION(cpus, "cpus", "N", "use at most N processors; the first is the ro
 
 /* ---- Reaching and sleeping ---- */
 
+extern const char cpu_sleep_open_start[], cpu_sleep_open_end[];
 extern const char cpu_sleep_start[], cpu_sleep_end[], cpu_sleep_on_start[], cpu_sleep_on_end[];
 
 void cpu_kick(unsigned cpu)
@@ -58,6 +59,20 @@ unsigned cpu_self(void)
 void cpu_relax(void)
 {
 	cpu_pause();
+}
+
+void cpu_sleep_open(void);
+
+void cpu_sleep_poll(void)
+{
+	apic_timer_start();
+	cpu_sleep_open();
+	apic_timer_stop();
+}
+
+void interrupts_take(void)
+{
+	__asm__ volatile("sti; nop; cli" : : : "memory");
 }
 
 bool cpu_monitors(void)
@@ -228,6 +243,7 @@ static _Noreturn void ap_start(void)
 
 	world_cpu_enable();
 	world_init(&cpu->world, cpu->world.xsave, true);
+	apic_timer_setup();
 	ap_problem = apic_usable() ? vendor->cpu_enable()
 				   : "Its local APIC is off or at an address of its own.";
 	if (ap_problem != NULL) {
@@ -367,6 +383,7 @@ void smp_start(void)
 	pfn_t page = trampoline_find();
 
 	nmi_window_add(cpu_sleep_start, cpu_sleep_end, cpu_sleep_end);
+	nmi_window_add(cpu_sleep_open_start, cpu_sleep_open_end, cpu_sleep_open_end);
 	nmi_window_add(cpu_sleep_on_start, cpu_sleep_on_end, cpu_sleep_on_end);
 	if (acpi_info.cpu_count <= 1 || cpus_wanted <= 1)
 		goto out;

@@ -55,6 +55,10 @@ void cpu_sleep(void);
 /* The same, and also returns when `*word` is not `value` (then soon, if the memory may be written
  * by others). Only if cpu_monitors(). */
 void cpu_sleep_on(const volatile u32 *word, u32 value);
+/* The same, and also returns after SEPTUM_POLL_MICROSECONDS. On a guest CPU. */
+void cpu_sleep_poll(void);
+/* Takes, and forgets, the interrupts that wait for this guest CPU. */
+void interrupts_take(void);
 /* MONITOR and MWAIT are there and truly sleep; QEMU's only spins. */
 bool cpu_monitors(void);
 

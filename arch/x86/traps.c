@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "arch/x86/traps.h"
+#include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
 #include "arch/x86/machine.h"
@@ -20,6 +21,7 @@ enum {
 	VECTOR_PF = 14,
 	VECTOR_MC = 18,
 	VECTOR_SX = 30,
+	VECTOR_INTERRUPT = EXCEPTIONS, /* any of them: only guest CPUs let them in */
 };
 #define SX_INIT 1
 
@@ -43,7 +45,7 @@ struct ex_entry {
 extern const u8 trap_stubs[];
 extern const struct ex_entry ex_table_start[], ex_table_end[];
 
-static struct gate idt[EXCEPTIONS];
+static struct gate idt[256];
 
 static const char *const names[EXCEPTIONS] = {
 	[0] = "#DE divide error",
@@ -73,8 +75,8 @@ static const char *const names[EXCEPTIONS] = {
 
 void traps_start(void)
 {
-	for (unsigned v = 0; v < EXCEPTIONS; v++) {
-		u64 entry = (u64)trap_stubs + (u64)v * STUB_SIZE;
+	for (unsigned v = 0; v < ARRAY_COUNT(idt); v++) {
+		u64 entry = (u64)trap_stubs + (u64)MIN(v, VECTOR_INTERRUPT) * STUB_SIZE;
 
 		idt[v] = (struct gate){
 			.offset_low = (u16)entry,
@@ -143,7 +145,7 @@ bool nmi_take(void)
 	return __atomic_exchange_n(&this_cpu()->nmi_seen, false, __ATOMIC_RELAXED);
 }
 
-#define NMI_WINDOWS 4u
+#define NMI_WINDOWS 6u
 static struct {
 	u64 start, end, abort;
 } nmi_windows[NMI_WINDOWS];
@@ -176,6 +178,10 @@ void trap_handle(struct trap_frame *f)
 	/* SVM turns an INIT that a root device or CPU sends into this (VM_CR.R_INIT). */
 	if (f->vector == VECTOR_SX && f->error == SX_INIT)
 		return;
+	if (f->vector == VECTOR_INTERRUPT) {
+		apic_end_of_interrupt();
+		return;
+	}
 	if (f->vector == VECTOR_NMI) {
 		nmi(f);
 		return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The 32 exception entries: each completes the processor's frame to struct trap_frame (traps.h),
+/* The 32 exception entries, and one for all interrupts: each completes the processor's frame to struct trap_frame (traps.h),
  * calls trap_handle(frame) with the direction flag clear and returns to where the frame says. */
 
 	.text
@@ -20,7 +20,7 @@ trap_stub_\vector:
 	.balign 16
 trap_stubs:
 	.set	i, 0
-	.rept	32
+	.rept	33
 	trap_stub %i
 	.set	i, i + 1
 	.endr

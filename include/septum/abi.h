@@ -26,7 +26,7 @@
 /* Major in bits 31:16, minor in 15:0. A manager runs on any Septum with the same major and at least
  * its minor (SEPTUM_CALL_VERSION checks it). */
 #define SEPTUM_ABI_MAJOR   1u
-#define SEPTUM_ABI_MINOR   0u
+#define SEPTUM_ABI_MINOR   1u
 #define SEPTUM_ABI_VERSION ((SEPTUM_ABI_MAJOR << 16) | SEPTUM_ABI_MINOR)
 
 /* ---------------------------------------------------------------------------------------------
@@ -150,7 +150,8 @@ enum septum_call {
 	/* (vm). Ends BUILDING: the VM is RUNNABLE, and from now on only the guest itself changes
 	 * its registers and private content. E_STATE. */
 	SEPTUM_CALL_VM_START = 18,
-	/* (vm, vCPU or SEPTUM_ALL, counter: enum septum_counter) -> value. */
+	/* (vm, vCPU or SEPTUM_ALL, counter: enum septum_counter) -> value. VM 0 is the root
+	 * partition. */
 	SEPTUM_CALL_VM_COUNTER = 19,
 
 	/* Guest memory.
@@ -224,17 +225,6 @@ enum septum_call {
 	/* (vm, vector 16..255, or 0 for none). Septum interrupts processor 0 with this vector when
 	 * it posts the event that `event_wake` of the ring names, for events of detached vCPUs. */
 	SEPTUM_CALL_DOORBELL = 39,
-
-	/* For a manager that was restarted: nothing of its guests is lost with it.
-	 *
-	 * (vm id 1..63) -> the lowest id of a VM that is not below it, with its type in bits 15:8,
-	 * its number of vCPUs in 23:16 and 1 in bit 24 if it was started. E_NO_VM: there is none.
-	 */
-	SEPTUM_CALL_VM_FIND = 40,
-	/* (vm, ring pfn). Gives the VM a new ring area, as VM_CREATE does, in place of the old one,
-	 * which is no longer pinned. Detached vCPUs are attached; outstanding events are posted
-	 * anew, with new seqs. E_NOT_ROOT. */
-	SEPTUM_CALL_VM_ADOPT = 41,
 
 	/* Debugging.
 	 *
@@ -384,10 +374,10 @@ enum septum_trace {
  * completion_tail) makes the ring untrusted: RUN then returns E_RING for good, and the VM can only
  * be destroyed.
  *
- * Septum consumes completions inside RUN, in order, each exactly once, and before it advances
- * `completion_tail` it stores the outcome in the completion's `status`. A refused completion leaves
- * its event outstanding under the same seq, except that after E_STALE the vCPU looks at its access
- * again, which may resolve it or post a new event.
+ * Septum takes completions inside RUN and while a detached vCPU waits, in order, each exactly once,
+ * and before it advances `completion_tail` past one it stores the outcome in the completion's
+ * `status`. A refused completion leaves its event outstanding under the same seq, except that after
+ * E_STALE the vCPU looks at its access again, which may resolve it or post a new event.
  */
 #define SEPTUM_RING_ENTRIES	 64u
 #define SEPTUM_RING_MAGIC	 0x52505453u /* "STPR" */

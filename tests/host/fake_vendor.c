@@ -346,3 +346,40 @@ void console_write(const char *text, size_t length)
 	memcpy(fake_console + fake_console_length, text, length);
 	fake_console_length += length;
 }
+
+/* ---- kernel/detached.c: no vCPU is ever detached here, unless a test says so ---- */
+
+unsigned fake_doorbells;
+
+struct result vcpu_detach(u64 id, u64 index, u64 cpu)
+{
+	(void)id;
+	(void)index;
+	(void)cpu;
+	return (struct result){E_ARG, 3, 0};
+}
+
+struct result vcpu_attach(u64 id, u64 index)
+{
+	(void)id;
+	(void)index;
+	return (struct result){E_STATE, 2, 0};
+}
+
+struct result vm_doorbell(u64 id, u64 vector)
+{
+	(void)id;
+	(void)vector;
+	return (struct result){E_STATE, 2, 0};
+}
+
+void vcpus_attach(struct vm *vm)
+{
+	(void)vm;
+}
+
+void doorbell_ring(u8 vector)
+{
+	(void)vector;
+	fake_doorbells++;
+}

@@ -27,6 +27,9 @@ enum step_kind {
 	STEP_INTERRUPT, /* the root gets one: guest_run() returns once */
 };
 
+/* How often the root was interrupted for an event. */
+extern unsigned fake_doorbells;
+
 struct fake_step {
 	enum step_kind kind;
 	u64 a, b, c;

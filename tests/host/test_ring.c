@@ -140,7 +140,7 @@ static void completions_come_once_each_in_order_and_get_their_status(void **stat
 	u32 slot;
 
 	(void)state;
-	ring.completion_tail = ~0u - 30;
+	ring.completion_tail = ring.completion_next = ~0u - 30;
 	ring.shared->completion_tail = ring.shared->completion_head = ring.completion_tail;
 	for (u32 round = 0; round < 5; round++) {
 		u32 count = 13 + round * 12;

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Bodies for vCPUs that own a processor each. rounds=N says how often. */
+#include "guests/small/guest.h"
+
+#define AREA  0x800000ul
+#define PAGES 4ul
+
+/* What a word holds: whose it is, which side, and a count. */
+#define TAG(vcpu, is_private, n) ((u64)((vcpu) << 1 | (is_private)) << 56 | (n))
+
+static u64 rounds(void)
+{
+	char text[24] = "1000";
+	u64 n = 0;
+
+	option_find(guest.args, "rounds", text, sizeof(text));
+	for (const char *c = text; *c >= '0' && *c <= '9'; c++)
+		n = n * 10 + (u64)(*c - '0');
+	return n;
+}
+
+/* One page, accessed as shared and as private by turns: each access is an implicit conversion. */
+BODY(turns)
+{
+	u64 n = rounds();
+
+	for (u64 i = 1; i <= n; i += 2) {
+		*shared_word(AREA) = i;
+		REQUIRE(*shared_word(AREA) == i);
+		*word_at(AREA) = ~i;
+		REQUIRE(*word_at(AREA) == ~i);
+	}
+}
+
+static u64 next_random(u64 *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state >> 11;
+}
+
+/* Each vCPU has a word of its own on each side of each page. The shared side keeps what was written;
+ * the private one holds it, or 0 if the page was shared in between. Never what another has written,
+ * nor the other side. */
+static void race(u64 vcpu)
+{
+	u64 state = 88172645463325252ul + vcpu, n = rounds();
+	u64 shared[PAGES] = {0}, private[PAGES] = {0};
+
+	for (u64 i = 1; i <= n; i++) {
+		u64 choice = next_random(&state), page = choice % PAGES;
+		u64 at = AREA + page * PAGE_SIZE + vcpu * 8, value;
+
+		if (choice & 0x10)
+			REQUIRE(((choice & 0x20) ? make_private(AREA + page * PAGE_SIZE, PAGE_SIZE)
+						 : make_shared(AREA + page * PAGE_SIZE,
+							       PAGE_SIZE)) == 0);
+		if (choice & 0x40) {
+			value = *word_at(at);
+			REQUIRE(value == 0 || value == private[page]);
+			private[page] = TAG(vcpu, 1, i);
+			*word_at(at) = private[page];
+		} else {
+			value = *shared_word(at);
+			REQUIRE(value == shared[page]);
+			shared[page] = TAG(vcpu, 0, i);
+			*shared_word(at) = shared[page];
+		}
+	}
+}
+
+static void race_ap(void)
+{
+	race(1);
+	out32(PORT_STEP, 1);
+}
+
+BODY_WITH_AP(race, race_ap)
+{
+	REQUIRE(make_shared(AREA, PAGES * PAGE_SIZE) == 0);
+	for (u64 i = 0; i < PAGES; i++)
+		memset((void *)shared_alias(AREA + i * PAGE_SIZE), 0, PAGE_SIZE);
+	step(1);
+	race(0);
+}
+
+/* Cannot be stopped but from outside. */
+BODY(stuck)
+{
+	__asm__ volatile("cli");
+	for (;;)
+		__asm__ volatile("pause");
+}
