@@ -3,6 +3,7 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/paging.h"
 #include "arch/x86/smp.h"
 #include "kernel/emulate.h"
 #include "kernel/exits.h"
@@ -59,6 +60,9 @@ void detached_run(void *vcpu)
 	struct cpu *cpu = this_cpu();
 	enum status status;
 
+	/* The VM's objects lie where others may have been when this CPU ran something else. None are
+	 * mapped or unmapped while it runs. */
+	paging_flush();
 	world_switch(&cpu->world, &v->world);
 	vendor->load(v);
 	for (;;) {
