@@ -251,6 +251,7 @@ SCENARIO(detached_stopped_while_it_spins)
 SCENARIO(detached_destroyed_at_random)
 {
 	u64 end = tsc_read() + number("destroy", 3) * 1000000000ul, random = tsc_read(), count = 0;
+	u64 start = memory_mark();
 	static const char *const bodies[] = {"stuck", "race rounds=100000", "turns rounds=100000"};
 
 	if (!enough_cpus(3))
@@ -270,6 +271,7 @@ SCENARIO(detached_destroyed_at_random)
 				take(&e);
 		}
 		CHECK(world_clean());
+		memory_release(start);
 		count++;
 	}
 	print("     %lu guests\n", count);
