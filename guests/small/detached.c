@@ -40,9 +40,9 @@ static u64 next_random(u64 *state)
 	return *state >> 11;
 }
 
-/* Each vCPU has a word of its own on each side of each page. The shared side keeps what was written;
- * the private one holds it, or 0 if the page was shared in between. Never what another has written,
- * nor the other side. */
+/* Each vCPU has a word of its own on each side of each page. The shared side keeps what was
+ * written; the private one holds it, or 0 if the page was shared in between. Never what another has
+ * written, nor the other side. */
 static void race(u64 vcpu)
 {
 	u64 state = 88172645463325252ul + vcpu, n = rounds();
@@ -53,9 +53,9 @@ static void race(u64 vcpu)
 		u64 at = AREA + page * PAGE_SIZE + vcpu * 8, value;
 
 		if (choice & 0x10)
-			REQUIRE(((choice & 0x20) ? make_private(AREA + page * PAGE_SIZE, PAGE_SIZE)
-						 : make_shared(AREA + page * PAGE_SIZE,
-							       PAGE_SIZE)) == 0);
+			REQUIRE(((choice & 0x20)
+					 ? make_private(AREA + page * PAGE_SIZE, PAGE_SIZE)
+					 : make_shared(AREA + page * PAGE_SIZE, PAGE_SIZE)) == 0);
 		if (choice & 0x40) {
 			value = *word_at(at);
 			REQUIRE(value == 0 || value == private[page]);

@@ -8,7 +8,8 @@
 /* What became of the events of detached vCPUs. */
 static struct tally {
 	u64 events, faults, conversions, stale, refused;
-	u32 slot_seq[ANSWERS]; /* by slot of the ring: the event that its completion answers, or 0 */
+	u32 slot_seq[ANSWERS]; /* by slot of the ring: the event that its completion answers, or 0
+				*/
 	u32 open[TEST_VCPUS];  /* by vCPU: the event that is not answered yet, or 0 */
 	bool twice;	       /* an event came though the last one was not answered */
 	u32 looked;	       /* completions whose outcome is known, runs freely */

@@ -1018,6 +1018,47 @@ static void without_a_shared_bit_only_explicit_requests_convert(void **state)
 	audit_clean();
 }
 
+/* ---- Detached vCPUs ---- */
+
+/* The verdict on vCPU 1, which CPU 1 runs, is drained by CPU 0: it lies in the slot until CPU 1
+ * applies it, and the one behind it, which CPU 0 applies, does not overtake it in the ring. */
+static void a_verdict_for_another_cpu_is_left_in_its_slot(void **state)
+{
+	struct septum_completion one = {.vcpu = 1, .verdict = SEPTUM_VERDICT_KILL};
+	struct septum_completion zero = {.vcpu = 0, .verdict = SEPTUM_VERDICT_KILL};
+	const size_t tail_at = offsetof(struct septum_ring, completion_tail);
+	struct septum_event e, f;
+	struct vcpu *v;
+	enum status status;
+	u32 tail;
+
+	(void)state;
+	fake_step(vm, 0, STEP_READ, 0x5000, 0, 0);
+	fake_step(vm, 1, STEP_READ, 0x6000, 0, 0);
+	run();
+	assert_true(event_take(vm, &e) && event_take(vm, &f));
+	(e.vcpu == 0 ? &zero : &one)->seq = e.seq;
+	(f.vcpu == 0 ? &zero : &one)->seq = f.seq;
+	v = the_vm()->vcpus[1];
+	v->cpu = 1;
+	tail = ring_read(vm, tail_at);
+	completion_put(vm, &one);
+	completion_put(vm, &zero);
+	assert_int_equal(CALL2(RUN, vm, 1).status, E_STATE);
+	run();
+	assert_int_equal(vcpu_state(0), SEPTUM_VCPU_DEAD);
+	assert_int_equal(vcpu_state(1), SEPTUM_VCPU_WAITING);
+	assert_int_equal(v->slot.answer, SLOT_ANSWERED);
+	assert_int_equal(fake_kicks[1], 1);
+	assert_int_equal(ring_read(vm, tail_at), tail);
+	run();
+	assert_int_equal(vcpu_state(1), SEPTUM_VCPU_WAITING);
+	assert_int_equal(verdicts_drain(the_vm(), v, &status), 0);
+	assert_int_equal(vcpu_state(1), SEPTUM_VCPU_DEAD);
+	assert_int_equal(ring_read(vm, tail_at), tail + 2);
+	v->cpu = 0;
+}
+
 /* ---- A hostile ring ---- */
 
 static void a_broken_ring_is_e_ring_for_ever_and_the_vm_can_only_go(void **state)
@@ -1158,6 +1199,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_plain_guest_has_no_conversions, empty),
 		T(in_place_content_is_kept_only_if_asked_for, in_place),
 		T(without_a_shared_bit_only_explicit_requests_convert, by_attribute),
+		T(a_verdict_for_another_cpu_is_left_in_its_slot, two_backings),
 		T(a_broken_ring_is_e_ring_for_ever_and_the_vm_can_only_go, two_backings),
 		T(scribbling_over_the_rings_hurts_only_the_guest, two_backings),
 		T(a_long_drain_lets_an_interrupt_through, two_backings),
