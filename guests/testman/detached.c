@@ -277,3 +277,47 @@ SCENARIO(detached_destroyed_at_random)
 	}
 	print("     %lu guests\n", count);
 }
+
+#define DOORBELL    0x50u
+#define APIC_EOI    (*(volatile u32 *)0xfee000b0ul)
+#define APIC_ENABLE (*(volatile u32 *)0xfee000f0ul)
+
+static volatile u64 bells;
+static bool bell(struct trap_frame *frame)
+{
+	(void)frame;
+	bells++;
+	APIC_EOI = 0;
+	return true;
+}
+
+static void wait_event(void)
+{
+	for (u64 start = tsc_read(); !bells && tsc_read() - start < PATIENCE / 10;)
+		__asm__ volatile("sti; nop; nop; pause; nop; cli");
+}
+
+SCENARIO(detached_rings_the_doorbell)
+{
+	trap_handler *before = trap_handlers[DOORBELL];
+
+	if (!enough_cpus(2))
+		return;
+	memset(&tally, 0, sizeof(tally));
+	bells = 0;
+	trap_handlers[DOORBELL] = bell;
+	APIC_ENABLE = APIC_ENABLE | 0x100;
+	CHECK(guest_begin(&build_sw_bit, "turns rounds=20"));
+	CHECK(GIVES(E_ARG, SEPTUM_CALL_DOORBELL, test.vm.id, 15));
+	CHECK(GIVES(OK, SEPTUM_CALL_DOORBELL, test.vm.id, DOORBELL));
+	test.vm.ring->event_wake = 0;
+	CHECK(detach(0, 1));
+	wait_event();
+	CHECK(bells == 1);
+	/* Not for the events behind it. */
+	if (!serve(1, PATIENCE))
+		return;
+	__asm__ volatile("sti; nop; nop; cli");
+	CHECK(bells == 1);
+	trap_handlers[DOORBELL] = before;
+}
