@@ -25,8 +25,8 @@ bool apic_reaches(u32 id);
 void apic_send_nmi(u32 id);
 void apic_send_init(u32 id);
 void apic_send_fixed(u32 id, u8 vector);
-/* `page`: below 1 MiB, where the processor is to begin in real mode. */
-void apic_send_startup(u32 id, pfn_t page);
+/* `start`: below 1 MiB, where the processor is to begin in real mode. */
+void apic_send_startup(u32 id, pfn_t start);
 
 /* On a guest CPU only, where the APIC is Septum's own. Makes it ready to interrupt; once. */
 void apic_timer_setup(void);

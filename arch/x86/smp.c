@@ -283,7 +283,7 @@ static pfn_t trampoline_find(void)
 static void trampoline_write(pfn_t page)
 {
 	u8 *to = window_map(WINDOW_FIRMWARE, page);
-	size_t size = (size_t)(ap_trampoline_end - ap_trampoline);
+	size_t size = (u64)ap_trampoline_end - (u64)ap_trampoline;
 	u32 address = (u32)pfn_to_hpa(page).n;
 	struct ap_patch patch;
 
@@ -292,7 +292,7 @@ static void trampoline_write(pfn_t page)
 	patch.gdt += address;
 	patch.far += address;
 	patch.cr3 = (u32)paging_image_pa(boot_pml4).n;
-	memcpy(to + (ap_patch - ap_trampoline), &patch, sizeof(patch));
+	memcpy(to + ((u64)ap_patch - (u64)ap_trampoline), &patch, sizeof(patch));
 }
 
 static bool wait_for_other_than(u32 state, u64 ticks)
