@@ -60,8 +60,8 @@ void detached_run(void *vcpu)
 	struct cpu *cpu = this_cpu();
 	enum status status;
 
-	/* The VM's objects lie where others may have been when this CPU ran something else. None are
-	 * mapped or unmapped while it runs. */
+	/* The VM's objects lie where others may have been when this CPU ran something else. None
+	 * are mapped or unmapped while it runs. */
 	paging_flush();
 	world_switch(&cpu->world, &v->world);
 	vendor->load(v);

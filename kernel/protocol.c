@@ -442,8 +442,8 @@ static void refused_account(struct vm *vm, struct vcpu *v, const struct septum_c
 	ring_log(&vm->ring, &entry);
 }
 
-static void answered(struct vm *vm, struct vcpu *v, const struct septum_completion *c, u32 ring_slot,
-		     enum status status)
+static void answered(struct vm *vm, struct vcpu *v, const struct septum_completion *c,
+		     u32 ring_slot, enum status status)
 {
 	trace(SEPTUM_TRACE_VERDICT, vm->id, c->vcpu, (u64)c->verdict << 32 | c->seq, (u64)status);
 	if (status != OK)
