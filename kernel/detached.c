@@ -48,9 +48,7 @@ static void sleep(const struct vcpu *v)
 
 	if (v->dead || v->wait != WAIT_EVENT || ring->broken)
 		cpu_sleep();
-	else if (cpu_monitors())
-		cpu_sleep_on(&ring->shared->completion_head, READ_ONCE(ring->completion_next));
-	else
+	else /* not MWAIT: nothing would bound it when the processor misses a write of the root's */
 		cpu_sleep_poll();
 }
 
