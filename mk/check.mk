@@ -4,6 +4,7 @@
 .PHONY: check
 check:
 	@tools/packages run check lint
+	@$(MAKE) -s build
 	@tools/check $(SUITES)
 
 #: make lint       clang-format, clang-tidy, cppcheck, SPDX lines
