@@ -31,8 +31,23 @@ enum window_slot {
 	WINDOW_AUDIT,
 	WINDOW_AUDIT_TABLE, /* the audit walks with slots of its own, WINDOW_AUDIT_TABLE + level */
 	WINDOW_AUDIT_TABLE4 = WINDOW_AUDIT_TABLE + 4,
-	WINDOW_FIRMWARE, /* ACPI tables, boot information */
-	WINDOW_COUNT = 32,
+	WINDOW_FIRMWARE,  /* ACPI tables, boot information */
+	WINDOW_SEV,	  /* the SEV client: a VMSA or GHCB page, */
+	WINDOW_SEV_DATA,  /* .. and what a command or a request reads or writes */
+	WINDOW_MODEL_RMP, /* the SNP model's processor: its RMP, */
+	WINDOW_MODEL_VMSA,
+	WINDOW_MODEL_VMCB,
+	WINDOW_MODEL_DATA,   /* .. guest memory, */
+	WINDOW_MODEL_DATA2,  /* .. and contents being transformed, */
+	WINDOW_MODEL_SHADOW, /* .. the table that the CPU walks, by level, */
+	WINDOW_MODEL_SHADOW4 = WINDOW_MODEL_SHADOW + 4,
+	WINDOW_MODEL_NESTED, /* .. and the client's nested table, by level */
+	WINDOW_MODEL_NESTED4 = WINDOW_MODEL_NESTED + 4,
+	WINDOW_PSP_COMMAND, /* the model's PSP: command buffer, */
+	WINDOW_PSP_DATA,    /* .. page or structure that it names, */
+	WINDOW_PSP_CONTEXT, /* .. guest context */
+	WINDOW_PSP_OUT,
+	WINDOW_COUNT = 64,
 };
 
 /* This CPU's address of frame `pfn`, through `slot`. Never fails: the caller names a frame that
