@@ -26,6 +26,12 @@ ASFLAGS := -g -fno-pic
 COVFLAGS := $(if $(COVERAGE),-fprofile-arcs -ftest-coverage -fprofile-info-section)
 
 SOURCES := $(wildcard kernel/*.c mm/*.c svm/*.c vmx/*.c arch/x86/*.c arch/x86/*.S svm/*.S vmx/*.S kernel/*.S)
+# The software machines, and the crypto library that they use (Debian: libbearssl-dev).
+MODEL := $(if $(PRODUCTION)$(BENCH),,1)
+ifdef MODEL
+SOURCES += $(wildcard model/*.c model/*.S)
+MODEL_LIB := $(shell $(CC) -print-file-name=libbearssl.a)
+endif
 OBJECTS := $(SOURCES:%=$B/%.o)
 
 # `make V=1` shows the commands.
@@ -60,13 +66,13 @@ include guests/guests.mk
 $B/septum.first.elf: $(OBJECTS) $B/manager_image.o $B/septum.lds
 	@printf '.section .symbols, "a"\n.globl symbol_count, symbol_table, symbol_names\nsymbol_count: .long 0\nsymbol_table:\nsymbol_names:\n.section .note.GNU-stack,"",@progbits\n' > $B/symbols.none.S
 	$Q$(CC) -c $B/symbols.none.S -o $B/symbols.none.o
-	$Q$(LINK) $(OBJECTS) $B/manager_image.o $B/symbols.none.o $(GCOV_LIB) -o $@
+	$Q$(LINK) $(OBJECTS) $B/manager_image.o $B/symbols.none.o $(MODEL_LIB) $(GCOV_LIB) -o $@
 
 $B/septum.elf: $B/septum.first.elf tools/mksymbols
 	$Q$(PYTHON) tools/mksymbols $< $B/symbols.S
 	$Q$(CC) -c $B/symbols.S -o $B/symbols.o
 	$(call say,LINK,$@)
-	$Q$(LINK) $(OBJECTS) $B/manager_image.o $B/symbols.o $(GCOV_LIB) -o $@.new
+	$Q$(LINK) $(OBJECTS) $B/manager_image.o $B/symbols.o $(MODEL_LIB) $(GCOV_LIB) -o $@.new
 	$Q$(PYTHON) tools/mksymbols --check $@.new $<
 	@mv $@.new $@
 
