@@ -22,7 +22,7 @@ struct call {
 	const char *name;
 	call_fn fn;
 	u8 arguments;
-	u8 blame[E_BROKEN + 1];
+	u8 blame[E_FIRMWARE + 1];
 };
 
 static struct result done(u64 value)

@@ -26,7 +26,7 @@
 /* Major in bits 31:16, minor in 15:0. A manager runs on any Septum with the same major and at least
  * its minor (SEPTUM_CALL_VERSION checks it). */
 #define SEPTUM_ABI_MAJOR   1u
-#define SEPTUM_ABI_MINOR   1u
+#define SEPTUM_ABI_MINOR   2u
 #define SEPTUM_ABI_VERSION ((SEPTUM_ABI_MAJOR << 16) | SEPTUM_ABI_MINOR)
 
 /* ---------------------------------------------------------------------------------------------
@@ -67,7 +67,8 @@
 	X(E_RING, 24, "the ring was corrupted and is no longer trusted")                           \
 	X(E_AGAIN, 25, "part of it is done: call again")                                           \
 	X(E_EMPTY, 26, "there is nothing left to give")                                            \
-	X(E_BROKEN, 27, "an invariant is violated (audit)")
+	X(E_BROKEN, 27, "an invariant is violated (audit)")                                        \
+	X(E_FIRMWARE, 28, "the machine's secure processor, or its ownership table, has refused")
 
 enum septum_status {
 #define X(name, number, text) SEPTUM_##name = (number),
@@ -79,10 +80,10 @@ enum septum_status {
 enum septum_vm_type {
 	SEPTUM_PLAIN = 1,	 /* everything shared, nothing hidden */
 	SEPTUM_SW_PROTECTED = 2, /* private memory by nested paging alone */
-	SEPTUM_SEV = 3,		 /* this and the following: E_UNSUPPORTED in version 1.0 */
-	SEPTUM_SEV_ES = 4,
-	SEPTUM_SNP = 5,
-	SEPTUM_TDX = 6,
+	SEPTUM_SEV = 3,		 /* private memory encrypted under the guest's key (C-bit) */
+	SEPTUM_SEV_ES = 4,	 /* + registers hidden (VMSA) */
+	SEPTUM_SNP = 5,		 /* + ownership of frames checked by the processor (RMP) */
+	SEPTUM_TDX = 6,		 /* E_UNSUPPORTED */
 };
 
 /* Attributes of a guest page: what it is meant to be. A new VM is shared throughout (PLAIN for
@@ -138,17 +139,21 @@ enum septum_call {
 	 *
 	 * (type, flags: SEPTUM_VM_*, pool, vCPUs 1..64, shared bit, ring pfn) -> VM id.
 	 * `shared bit`: 0, or for SW_PROTECTED the number of the guest-physical address bit that
-	 * means shared, 32 up to SEPTUM_INFO_SHARED_BIT_MAX. `ring pfn`: the first of
+	 * means shared, 32 up to SEPTUM_INFO_SHARED_BIT_MAX; for SEV, SEV_ES and SNP all 64 bits of
+	 * it are the guest policy as the firmware defines it (SNP: bit 17 is 1; SEV-ES: bit 2 is
+	 * 1), and what the firmware refuses is E_ARG (5). `ring pfn`: the first of
 	 * SEPTUM_RING_PAGES(vCPUs) contiguous root frames; they stay the root's, pinned until the
 	 * VM is destroyed, and Septum initialises them. The VM is BUILDING.
-	 * E_UNSUPPORTED (type), E_NOT_ROOT (6), E_POOL_EMPTY, E_LIMIT. */
+	 * E_UNSUPPORTED (type), E_NOT_ROOT (6), E_POOL_EMPTY, E_LIMIT (also: no ASID is free). */
 	SEPTUM_CALL_VM_CREATE = 16,
 	/* (vm). Stops and removes a VM in any state; its frames return zeroed to its pool, in-place
 	 * frames zeroed to the root. E_AGAIN: interrupted, call again (it is dying and accepts no
 	 * other call meanwhile). */
 	SEPTUM_CALL_VM_DESTROY = 17,
 	/* (vm). Ends BUILDING: the VM is RUNNABLE, and from now on only the guest itself changes
-	 * its registers and private content. E_STATE. */
+	 * its registers and private content. SEV_ES, SNP: the vCPUs' registers are measured in the
+	 * order of their indices (SEV_ES: already by SEV_MEASURE, if that was called); then the
+	 * firmware ends the launch. E_STATE; E_FIRMWARE: the VM can only be destroyed. */
 	SEPTUM_CALL_VM_START = 18,
 	/* (vm, vCPU or SEPTUM_ALL, counter: enum septum_counter) -> value. VM 0 is the root
 	 * partition. */
@@ -163,7 +168,8 @@ enum septum_call {
 	 *                 conversion (excludes the two others)
 	 * Root frames are pinned: they cannot be donated or offered in place meanwhile. pfn must be
 	 * 0 when no root frames are offered. E_EXISTS: overlaps a slot. E_NOT_ROOT, E_LIMIT,
-	 * E_UNSUPPORTED (SLOT_PRIVATE or SLOT_INPLACE for PLAIN). */
+	 * E_UNSUPPORTED (SLOT_PRIVATE or SLOT_INPLACE for PLAIN; SLOT_INPLACE for SNP; anything
+	 * else for SEV and SEV_ES, where one frame stands behind both aliases of a page). */
 	SEPTUM_CALL_SLOT_ADD = 24,
 	/* (vm, slot). Removes the backing. E_POPULATED: it has private content; allowed with
 	 * VM_DISCARD or while BUILDING. E_AGAIN. */
@@ -176,8 +182,11 @@ enum septum_call {
 	/* (vm, gfn) -> attributes in bits 3:0, change stamp in bits 63:8. */
 	SEPTUM_CALL_ATTR_GET = 27,
 	/* (vm, gfn, count up to 512, pfn). BUILDING only: copies root pages into guest pages, to
-	 * their private side where the attribute is private. E_STATE, E_NO_SLOT, E_NOT_ROOT,
-	 * E_POOL_EMPTY; the value is the number of pages done, also on error. */
+	 * their private side where the attribute is private. There, for SEV, SEV_ES and SNP, each
+	 * page becomes part of the measured launch image, in the order of the calls (SNP: page type
+	 * NORMAL, 4 KiB pages), and can be loaded once only: E_EXISTS. E_STATE, E_NO_SLOT,
+	 * E_NOT_ROOT, E_POOL_EMPTY, E_FIRMWARE; the value is the number of pages done, also on
+	 * error. */
 	SEPTUM_CALL_MEM_LOAD = 28,
 	/* (vm, gfn, count). Frees private pool frames without changing the attribute; the guest
 	 * reads zeroes then. Needs VM_DISCARD or BUILDING, else E_POPULATED. E_UNSUPPORTED in
@@ -234,6 +243,29 @@ enum septum_call {
 	/* (pfn) -> number of entries. Copies the newest trace entries, oldest first, into a root
 	 * page (struct septum_trace_entry). E_NOT_ROOT. */
 	SEPTUM_CALL_TRACE_READ = 49,
+
+	/* SEV, SEV-ES, SNP: the launch, beside MEM_LOAD. Other types: E_UNSUPPORTED. BUILDING only:
+	 * E_STATE. E_FIRMWARE: the secure processor has refused, with its status as value.
+	 *
+	 * (vm, gfn, pfn or 0, enum septum_sev_page). SNP: gives the guest a private page of a
+	 * special kind. `pfn`: a root page whose content is copied (UNMEASURED, CPUID), else 0.
+	 * CPUID with pfn 0: Septum fills in what this VM will be told (<= 64 leaves). With pfn, a
+	 * table that the firmware refuses is E_ARG (3), and the table that it would accept is in
+	 * the page. SECRETS: the firmware fills it. E_EXISTS: the page is loaded already.
+	 * E_NO_SLOT, E_POOL_EMPTY, E_NOT_ROOT. */
+	SEPTUM_CALL_SEV_PAGE = 50,
+	/* (vm, pfn). SEV, SEV_ES: ends loading (the vCPUs' registers of SEV_ES are measured now)
+	 * and writes the measurement into a root page: HMAC (32 bytes), nonce (16). E_NOT_ROOT. */
+	SEPTUM_CALL_SEV_MEASURE = 51,
+	/* (vm, gfn, pfn, bytes). SEV, SEV_ES, after SEV_MEASURE: a secret that the guest's owner
+	 * has encrypted, into a private page that is loaded. Root page: packet header at 0 (52
+	 * bytes), encrypted secret at 64 (`bytes`: a multiple of 16, at most 4032). E_RANGE (4),
+	 * E_NOT_ROOT, E_NO_SLOT. */
+	SEPTUM_CALL_SEV_SECRET = 52,
+	/* (vm, pfn, pfn or 0). SNP: what VM_START gives the firmware with the end of the launch.
+	 * First root page: ID block (96 bytes) at 0, HOST_DATA (32 bytes) at 128; second: ID
+	 * authentication page, or 0: there is no ID block, only HOST_DATA. E_NOT_ROOT. */
+	SEPTUM_CALL_SEV_ID = 53,
 };
 
 #define SEPTUM_POLL_MICROSECONDS 200u
@@ -247,12 +279,23 @@ enum septum_info {
 	SEPTUM_INFO_VM_TYPES = 2,	/* bit n: type n can be created */
 	SEPTUM_INFO_CPUS = 3,
 	SEPTUM_INFO_LEVEL_MAX = 4, /* largest nested leaf: 0 4K, 1 2M, 2 1G */
+	SEPTUM_INFO_SEV =
+		5, /* 0: none. Bits 5:0 number of the C-bit, bit 8: a software model, not
+		    * hardware; bits 31:16 version of the SNP firmware ABI (major, minor) */
 };
 
 /* SEPTUM_CALL_VM_CREATE flags. */
 #define SEPTUM_VM_DISCARD                                                                          \
 	(1u << 0) /* the manager may throw private content away (the guest reads                   \
 		   * zeroes then); the guest sees this flag in CPUID */
+
+/* SEPTUM_CALL_SEV_PAGE: the numbers of the SEV-SNP firmware ABI. */
+enum septum_sev_page {
+	SEPTUM_SEV_PAGE_ZERO = 3,
+	SEPTUM_SEV_PAGE_UNMEASURED = 4,
+	SEPTUM_SEV_PAGE_SECRETS = 5,
+	SEPTUM_SEV_PAGE_CPUID = 6,
+};
 
 /* SEPTUM_CALL_SLOT_ADD flags. */
 #define SEPTUM_SLOT_SHARED  (1u << 0)
@@ -322,13 +365,15 @@ enum septum_reg {
 	X(MAPPED_4K, 28, "nested leaves of 4 KiB")                                                 \
 	X(MAPPED_2M, 29, "nested leaves of 2 MiB")                                                 \
 	X(MAPPED_1G, 30, "nested leaves of 1 GiB")                                                 \
-	X(FLUSHES, 31, "nested-TLB flushes")
+	X(FLUSHES, 31, "nested-TLB flushes")                                                       \
+	X(FRAMES_LOST, 32, "pool frames that may not be used again, on this machine")              \
+	X(EXIT_GHCB, 33, "requests of a guest with encrypted registers (VMGEXIT)")
 
 enum septum_counter {
 #define X(name, number, text) SEPTUM_COUNTER_##name = (number),
 	SEPTUM_COUNTER_LIST(X)
 #undef X
-		SEPTUM_COUNTER_END = 32,
+		SEPTUM_COUNTER_END = 34,
 };
 
 /* One entry of the trace ring (SEPTUM_CALL_TRACE_READ). Never a register or content of a guest. */
@@ -453,6 +498,12 @@ enum septum_failure {
 	SEPTUM_FAILURE_DECODE = 3, /* an instruction on MMIO that Septum cannot decode, or
 				    * instructions or page tables where nothing stands. gpa */
 	SEPTUM_FAILURE_EXIT = 4,   /* an exit that Septum does not know. data[1]: its code */
+	SEPTUM_FAILURE_GHCB = 5,  /* SEV_ES, SNP: the guest's communication page cannot be used: not
+				   * registered or not shared. gpa */
+	SEPTUM_FAILURE_GUEST = 6, /* the guest asks to be ended. data[1]: reason set in bits 3:0,
+				   * code in bits 11:4 (GHCB specification) */
+	SEPTUM_FAILURE_MACHINE = 7, /* the machine's ownership table (RMP) refuses what the guest
+				     * needs, or what it holds is not what Septum put there. gpa */
 };
 
 struct septum_event {
@@ -522,6 +573,13 @@ struct septum_completion {
  *                  INJECT #MC; without: only     faulting page's private content is gone, that
  *                  NO_SLOT and PERMISSION        of others may not be: E_POPULATED unless
  *                                                VM_DISCARD
+ *   SEV, SEV_ES    never forwarded: the wrong    never forwarded
+ *                  alias is ciphertext
+ *   SNP            access with C=1 to a shared   write with C=0 to a private page (a read of one
+ *                  page: CONVERT, INJECT #MC;    that is mapped is no event, but ciphertext):
+ *                  the page is then not          CONVERT, INJECT #MC; content lost as above
+ *                  validated, which the guest
+ *                  sees (#VC 404h)
  *
  * The #MC comes with MCG_STATUS and bank 0 filled as for an uncorrected memory error at the
  * faulting address (MC0_ADDR), RIP at the access.

@@ -87,7 +87,7 @@ static void hypercall_op(struct input *in)
 		arg[i] = argument(in);
 	a = call(number < 250 ? calls[number % ARRAY_COUNT(calls)] : number, arg[0], arg[1], arg[2],
 		 arg[3], arg[4], arg[5]);
-	if (a.status > E_BROKEN || a.status == E_BROKEN || a.argument > 6)
+	if (a.status > E_FIRMWARE || a.status == E_BROKEN || a.argument > 6)
 		abort();
 }
 
