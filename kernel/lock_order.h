@@ -19,6 +19,8 @@
 	X(ROOT, "root's memory")                                                                   \
 	X(FRAME, "frame descriptor")                                                               \
 	X(OBJECTS, "object area")                                                                  \
+	X(PSP, "secure processor")                                                                 \
+	X(MODEL, "tables of the SNP model")                                                        \
 	X(CONSOLE, "console")
 
 enum lock_rank {
