@@ -18,9 +18,13 @@ PYTHON := python3
 
 CPPFLAGS := -I. -Iinclude -MMD -MP $(if $(COVERAGE),-DCOVERAGE) $(if $(PRODUCTION)$(BENCH),-DPRODUCTION) $(if $(BENCH),-DBENCH) \
 	$(if $(DEBUG),-DDEBUG)
+# Frames for exact backtraces; the production build is optimized as a whole instead.
+WHOLE := $(PRODUCTION)$(BENCH)
+FRAMES := $(if $(WHOLE),-fomit-frame-pointer -flto -fno-fat-lto-objects,\
+	-fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -fno-optimize-sibling-calls)
 CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
-	-mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer \
-	-fno-optimize-sibling-calls -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
+	-mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing $(FRAMES) \
+	-fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
 	-Wall -Wextra -Werror -Wconversion -Wmissing-prototypes
 ASFLAGS := -g -fno-pic
 COVFLAGS := $(if $(COVERAGE),-fprofile-arcs -ftest-coverage -fprofile-info-section)
@@ -62,17 +66,23 @@ GCOV_LIB = $(if $(COVERAGE),$(shell $(CC) -print-file-name=libgcov.a))
 
 include guests/guests.mk
 
+# One object of all: what the compiler knows of the whole production build.
+LINKED := $(if $(WHOLE),$B/whole.o,$(OBJECTS))
+$B/whole.o: $(OBJECTS)
+	$(call say,LTO,$@)
+	$Q$(CC) $(CFLAGS) -r -nostdlib -flinker-output=nolto-rel -flto-partition=one $(OBJECTS) -o $@
+
 # The embedded manager is data of Septum's.
-$B/septum.first.elf: $(OBJECTS) $B/manager_image.o $B/septum.lds
+$B/septum.first.elf: $(LINKED) $B/manager_image.o $B/septum.lds
 	@printf '.section .symbols, "a"\n.globl symbol_count, symbol_table, symbol_names\nsymbol_count: .long 0\nsymbol_table:\nsymbol_names:\n.section .note.GNU-stack,"",@progbits\n' > $B/symbols.none.S
 	$Q$(CC) -c $B/symbols.none.S -o $B/symbols.none.o
-	$Q$(LINK) $(OBJECTS) $B/manager_image.o $B/symbols.none.o $(MODEL_LIB) $(GCOV_LIB) -o $@
+	$Q$(LINK) $(LINKED) $B/manager_image.o $B/symbols.none.o $(MODEL_LIB) $(GCOV_LIB) -o $@
 
 $B/septum.elf: $B/septum.first.elf tools/mksymbols
 	$Q$(PYTHON) tools/mksymbols $< $B/symbols.S
 	$Q$(CC) -c $B/symbols.S -o $B/symbols.o
 	$(call say,LINK,$@)
-	$Q$(LINK) $(OBJECTS) $B/manager_image.o $B/symbols.o $(MODEL_LIB) $(GCOV_LIB) -o $@.new
+	$Q$(LINK) $(LINKED) $B/manager_image.o $B/symbols.o $(MODEL_LIB) $(GCOV_LIB) -o $@.new
 	$Q$(PYTHON) tools/mksymbols --check $@.new $<
 	@mv $@.new $@
 

@@ -20,6 +20,44 @@ static void print_address(u64 address, bool is_return, const char *remark)
 		printk(LOG_ERROR, "  %016lx", address);
 }
 
+#ifdef PRODUCTION
+#define SCAN_WORDS 1024u
+
+/* A call ends here: E8 and a displacement, or FF /2 with 0 to 5 bytes of operand. */
+static bool follows_call(u64 address)
+{
+	const u8 *end = (const u8 *)address;
+	const char *name;
+	u64 offset;
+
+	if (!symbol_find(address - 7, &name, &offset) || !symbol_find(address, &name, &offset))
+		return false;
+	if (end[-5] == 0xe8)
+		return true;
+	for (unsigned n = 2; n <= 7; n++) {
+		if (end[-(int)n] == 0xff && (end[1 - (int)n] >> 3 & 7) == 2)
+			return true;
+	}
+	return false;
+}
+
+/* This build keeps no frames: so all that lies on the stack and could be a return address. */
+static void print_frames(const struct code_place *place)
+{
+	u64 at = place->sp != 0 ? place->sp : place->frame;
+	unsigned printed = 0;
+	u64 address;
+
+	for (unsigned i = 0; i < SCAN_WORDS && printed < BACKTRACE_MAX; i++, at += 8) {
+		if (!machine_stack_read(at, &address))
+			break;
+		if (!follows_call(address))
+			continue;
+		print_address(address, true, " (perhaps)");
+		printed++;
+	}
+}
+#else
 /* gcc gives a function no frame that calls nothing and keeps nothing on the stack: then its return
  * address is on top of the stack, and the frame pointer is still its caller's. */
 static void print_frameless(const struct code_place *place)
@@ -32,13 +70,10 @@ static void print_frameless(const struct code_place *place)
 		print_address(address, true, " (perhaps)");
 }
 
-void backtrace_print(const struct code_place *place)
+static void print_frames(const struct code_place *place)
 {
 	u64 frame = place->frame;
 
-	printk(LOG_ERROR, "backtrace:");
-	if (place->ip != 0)
-		print_address(place->ip, false, "");
 	if (place->sp != 0)
 		print_frameless(place);
 	for (unsigned i = 0; i < BACKTRACE_MAX && frame != 0; i++) {
@@ -52,6 +87,15 @@ void backtrace_print(const struct code_place *place)
 			break;
 		frame = next;
 	}
+}
+#endif
+
+void backtrace_print(const struct code_place *place)
+{
+	printk(LOG_ERROR, "backtrace:");
+	if (place->ip != 0)
+		print_address(place->ip, false, "");
+	print_frames(place);
 }
 
 static void panic_say(const char *format, va_list args)
