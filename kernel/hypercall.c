@@ -228,6 +228,16 @@ static struct result call_run(const u64 *arg)
 	return vm_run(arg[0], arg[1]);
 }
 
+static struct result call_vm_find(const u64 *arg)
+{
+	return vm_find(arg[0]);
+}
+
+static struct result call_vm_adopt(const u64 *arg)
+{
+	return vm_adopt(arg[0], arg[1]);
+}
+
 /* ---- Guest memory ---- */
 
 static struct result call_slot_add(const u64 *arg)
@@ -379,6 +389,8 @@ static const struct call calls[] = {
 	CALL(VCPU_DETACH, 3, call_vcpu_detach),
 	CALL(VCPU_ATTACH, 2, call_vcpu_attach),
 	CALL(DOORBELL, 2, call_doorbell),
+	CALL(VM_FIND, 1, call_vm_find),
+	CALL(VM_ADOPT, 2, call_vm_adopt),
 	CALL(AUDIT, 0, call_audit),
 	CALL(TRACE_READ, 1, call_trace_read),
 };

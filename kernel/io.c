@@ -74,7 +74,6 @@ static enum after segment_fault(struct vcpu *v, const struct string *s)
 
 static enum after string_exit(struct vcpu *v)
 {
-	u8 *payload = ring_payload(&v->vm->ring, v->index);
 	struct septum_event event = {.type = SEPTUM_EVENT_IO, .flags = SEPTUM_EVENT_STRING};
 	struct guest_insn fetched;
 	struct string s;
@@ -105,8 +104,8 @@ static enum after string_exit(struct vcpu *v)
 			break;
 		}
 		reached = in ? guest_probe(v, address, s.insn->size, fault)
-			     : guest_read(v, address, payload + n * s.insn->size, s.insn->size,
-					  fault);
+			     : guest_read(v, address, v->pending.held + n * s.insn->size,
+					  s.insn->size, fault);
 		if (!reached && n == 0)
 			return after_of(v);
 		if (!reached)
@@ -117,6 +116,9 @@ static enum after string_exit(struct vcpu *v)
 	v->pending.insn = fetched.insn;
 	v->pending.data[0] = n;
 	v->pending.data[1] = 0; /* elements stored */
+	if (!in)
+		memcpy(ring_payload(&v->vm->ring, v->index), v->pending.held,
+		       n * fetched.insn.size);
 	event.flags |= in ? SEPTUM_EVENT_READ : SEPTUM_EVENT_WRITE;
 	event.size = fetched.insn.size;
 	event.data[0] = v->exit.io.port;

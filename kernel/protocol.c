@@ -3,6 +3,7 @@
 
 #include "kernel/exits.h"
 #include "kernel/machine_check.h"
+#include "kernel/string.h"
 #include "kernel/trace.h"
 #include "mm/tlb.h"
 
@@ -62,6 +63,24 @@ void event_post(struct vcpu *v, struct septum_event *event)
 {
 	event->stamp = memory_stamp(&v->vm->memory);
 	post(v, event);
+}
+
+void events_repost(struct vm *vm)
+{
+	for (u32 i = 0; i < vm->vcpu_limit; i++) {
+		struct vcpu *v = vm->vcpus[i];
+		struct septum_event event;
+
+		if (!v || v->dead || v->wait != WAIT_EVENT)
+			continue;
+		event = v->slot.event;
+		/* The only event that has something in the payload page. */
+		if (event.type == SEPTUM_EVENT_IO && (event.flags & SEPTUM_EVENT_STRING) &&
+		    (event.flags & SEPTUM_EVENT_WRITE))
+			memcpy(ring_payload(&vm->ring, i), v->pending.held,
+			       event.size * event.data[2]);
+		post(v, &event);
+	}
 }
 
 static u32 access_flags(const struct access *access, const struct fault *fault)

@@ -36,6 +36,10 @@ extern const u8 verdict_effects[EVENT_TYPES][VERDICTS]; /* enum verdict_effect *
  * the caller, the rest here. A broken ring leaves the vCPU stopped for good. */
 void event_post(struct vcpu *v, struct septum_event *event);
 
+/* The rings are new and empty: posts what each vCPU waits for once more. What was answered and not
+ * applied yet is asked again. No vCPU of the VM runs or is detached. */
+void events_repost(struct vm *vm);
+
 /* A nested fault, or an access by Septum in the guest's name: resolve it, or post its event.
  * True: the vCPU can go on: enter it again and it repeats the access, or takes the exception that
  * was injected for an address beyond the guest-physical space. `v` is loaded. */

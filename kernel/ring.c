@@ -29,7 +29,8 @@ static void copy_entry(void *to, const void *from)
 		t[i] = f[i];
 }
 
-void ring_init(struct ring *ring, u32 vcpus)
+/* Fills in the pages and forgets all that was in others. */
+static void begin(struct ring *ring)
 {
 	memset(ring->shared, 0, PAGE_SIZE);
 	memset(ring->events, 0, PAGE_SIZE);
@@ -37,19 +38,42 @@ void ring_init(struct ring *ring, u32 vcpus)
 	memset(ring->log, 0, PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_COUNT(ring->payload) && ring->payload[i]; i++)
 		memset(ring->payload[i], 0, PAGE_SIZE);
-	ring->lock = (struct spinlock)SPINLOCK(RANK_RING);
 	ring->broken = false;
-	ring->vcpus = vcpus;
 	ring->event_head = 0;
 	ring->event_tail = 0;
 	ring->completion_tail = 0;
 	ring->completion_next = 0;
 	ring->completion_done = 0;
 	ring->log_head = 0;
-	ring->next_seq = 1;
 	WRITE_ONCE(ring->shared->version, SEPTUM_ABI_VERSION);
-	WRITE_ONCE(ring->shared->vcpus, vcpus);
+	WRITE_ONCE(ring->shared->vcpus, ring->vcpus);
 	store_release(&ring->shared->magic, SEPTUM_RING_MAGIC);
+}
+
+void ring_init(struct ring *ring, u32 vcpus)
+{
+	ring->lock = (struct spinlock)SPINLOCK(RANK_RING);
+	ring->vcpus = vcpus;
+	ring->next_seq = 1;
+	begin(ring);
+}
+
+#define EXCHANGE(a, b)                                                                             \
+	do {                                                                                       \
+		__typeof__(a) old_ = (a);                                                          \
+		(a) = (b);                                                                         \
+		(b) = old_;                                                                        \
+	} while (0)
+
+void ring_replace(struct ring *ring, struct ring *area)
+{
+	EXCHANGE(ring->shared, area->shared);
+	EXCHANGE(ring->events, area->events);
+	EXCHANGE(ring->completions, area->completions);
+	EXCHANGE(ring->log, area->log);
+	for (unsigned i = 0; i < ARRAY_COUNT(ring->payload); i++)
+		EXCHANGE(ring->payload[i], area->payload[i]);
+	begin(ring);
 }
 
 enum status ring_post(struct ring *ring, struct septum_event *event, u32 *position)

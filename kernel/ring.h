@@ -3,7 +3,8 @@
  *
  * The pages belong to the root, which can write anything into them at any moment. So: Septum keeps
  * its own indices here, reads each shared word exactly once, copies an entry before it looks at it,
- * and marks the ring broken when an index cannot be right. A broken ring stays broken.
+ * and marks the ring broken when an index cannot be right. A broken ring stays broken until it is
+ * replaced.
  *
  * `lock` serialises Septum's side. The caller of every function but ring_init holds it.
  */
@@ -39,6 +40,10 @@ struct ring {
 /* Fills in the shared header. The pages are pinned and mapped (object_map) by the caller, which has
  * set the pointers. */
 void ring_init(struct ring *ring, u32 vcpus);
+
+/* Exchanges the pages of `ring` and `area` (nothing else of `area` is used), and begins anew on its
+ * new ones as ring_init does, but seqs go on: what names an event of before names none now. */
+void ring_replace(struct ring *ring, struct ring *area);
 
 /* Publishes an event; gives it its seq (never 0) and returns its position. Cannot overflow: the
  * caller has at most one outstanding event for each vCPU. E_RING: broken. */

@@ -191,7 +191,8 @@ struct vcpu {
 		u64 value;
 		u64 data[4];
 		struct insn insn;
-		u8 held[SEPTUM_PAYLOAD_BYTES]; /* of INS, until it is in the guest's memory */
+		u8 held[SEPTUM_PAYLOAD_BYTES]; /* of INS, until it is in the guest's memory; of
+						* OUTS, until it is answered */
 	} pending;
 	u64 tsc_offset; /* as given to the vendor */
 

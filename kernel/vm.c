@@ -2,6 +2,7 @@
 #include "kernel/vm.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/smp.h"
 #include "kernel/exits.h"
 #include "kernel/object.h"
 #include "kernel/protocol.h"
@@ -29,6 +30,9 @@ struct vm *vm_by_id(u64 id, bool dying)
 {
 	struct vm *vm;
 
+	/* What is found is there until the call is over: only CPU 0 makes calls, VM_DESTROY is one,
+	 * and the CPUs of detached vCPUs, which it fetches first, know their VM without this. */
+	ASSERT(cpu_self() == 0);
 	if (id == 0 || id >= SEPTUM_MAX_VMS)
 		return NULL;
 	spin_lock(&table_lock);
@@ -85,57 +89,6 @@ static void id_give(u32 id)
 	spin_unlock(&table_lock);
 }
 
-/* Where page `n` of a ring area is kept. */
-static void **ring_pointer(struct ring *ring, u32 n)
-{
-	switch (n) {
-	case 0:
-		return (void **)&ring->shared;
-	case 1:
-		return (void **)&ring->events;
-	case 2:
-		return (void **)&ring->completions;
-	case 3:
-		return (void **)&ring->log;
-	default:
-		return (void **)&ring->payload[n - 4];
-	}
-}
-
-static void ring_detach(struct vm *vm)
-{
-	u32 pages = SEPTUM_RING_PAGES(vm->vcpu_limit);
-
-	for (u32 n = 0; n < pages; n++) {
-		void **page = ring_pointer(&vm->ring, n);
-
-		if (*page)
-			object_unmap(*page);
-		*page = NULL;
-	}
-	root_unpin(vm->ring_first, pages);
-}
-
-static enum status ring_attach(struct vm *vm, pfn_t first)
-{
-	u32 pages = SEPTUM_RING_PAGES(vm->vcpu_limit);
-	enum status status = root_pin(first, pages);
-
-	if (status != OK)
-		return status;
-	vm->ring_first = first;
-	for (u32 n = 0; n < pages; n++) {
-		void **page = ring_pointer(&vm->ring, n);
-
-		*page = object_map(pfn(first.n + n));
-		if (!*page) {
-			ring_detach(vm);
-			return E_LIMIT;
-		}
-	}
-	return OK;
-}
-
 static struct result create_check(u64 type, u64 flags, u64 vcpus, u64 shared_bit, u64 ring)
 {
 	if (type < SEPTUM_PLAIN || type > SEPTUM_TDX)
@@ -180,7 +133,7 @@ struct result vm_create(u64 type, u64 flags, u64 pool_number, u64 vcpus, u64 sha
 	vm->vcpu_limit = (u32)vcpus;
 	vm->pool = pool;
 	vm->objects = 1;
-	result = (struct result){ring_attach(vm, pfn(ring)), 6, 0};
+	result = (struct result){ring_area_attach(&vm->ring, (u32)vcpus, pfn(ring)), 6, 0};
 	if (result.status != OK)
 		goto no_ring;
 	result = (struct result){memory_init(&vm->memory, (u16)id, pool, vendor->format,
@@ -189,6 +142,7 @@ struct result vm_create(u64 type, u64 flags, u64 pool_number, u64 vcpus, u64 sha
 				 3, 0};
 	if (result.status != OK)
 		goto no_memory;
+	vm->ring_first = pfn(ring);
 	vm->memory.building = true;
 	pool_bind(pool);
 	ring_init(&vm->ring, (u32)vcpus);
@@ -199,7 +153,7 @@ struct result vm_create(u64 type, u64 flags, u64 pool_number, u64 vcpus, u64 sha
 	return (struct result){OK, 0, id};
 
 no_memory:
-	ring_detach(vm);
+	ring_area_detach(&vm->ring, (u32)vcpus, pfn(ring));
 no_ring:
 	object_give(pool, vm);
 no_object:
@@ -226,7 +180,7 @@ struct result vm_destroy(u64 id)
 	if (status != OK)
 		return (struct result){status, 0, 0};
 	pool = vm->pool;
-	ring_detach(vm);
+	ring_area_detach(&vm->ring, vm->vcpu_limit, vm->ring_first);
 	/* Nobody finds it any more; only then may its frame be used for something else. */
 	id_give((u32)id);
 	object_give(pool, vm);
@@ -236,6 +190,28 @@ struct result vm_destroy(u64 id)
 }
 
 /* ---- What else there is to a VM ---- */
+
+static u64 description(const struct vm *vm)
+{
+	return vm->id | (u64)vm->type << 8 | (u64)vm->vcpu_limit << 16 |
+	       (vm->started ? BIT(24) : 0) | (vm->state == VM_DYING ? BIT(25) : 0) |
+	       (u64)vm->memory.shared_bit << 26 | (u64)pool_id(vm->pool) << 32;
+}
+
+struct result vm_find(u64 id)
+{
+	struct result result = {E_NO_VM, 1, 0};
+
+	if (id == 0)
+		return result;
+	spin_lock(&table_lock);
+	for (; id < SEPTUM_MAX_VMS && result.status != OK; id++) {
+		if (vms[id])
+			result = (struct result){OK, 0, description(vms[id])};
+	}
+	spin_unlock(&table_lock);
+	return result;
+}
 
 struct result vm_start(u64 id)
 {
@@ -247,6 +223,7 @@ struct result vm_start(u64 id)
 		return (struct result){E_STATE, 1, 0};
 	vm->memory.building = false;
 	vm->state = VM_RUNNABLE;
+	vm->started = true;
 	trace(SEPTUM_TRACE_VM, vm->id, 0, SEPTUM_CALL_VM_START, 0);
 	return (struct result){OK, 0, 0};
 }

@@ -24,6 +24,7 @@ struct vm {
 	u32 flags; /* SEPTUM_VM_* */
 	u32 vcpu_limit;
 	u32 next_run;	   /* round robin of RUN(ALL): the first to be looked at */
+	bool started;	   /* it has been RUNNABLE */
 	u8 doorbell;	   /* vector for the root's events of detached vCPUs, or 0 */
 	u32 events_posted; /* ever, runs freely */
 	struct pool *pool;
@@ -59,12 +60,19 @@ struct result {
 struct result vm_create(u64 type, u64 flags, u64 pool, u64 vcpus, u64 shared_bit, u64 ring);
 struct result vm_destroy(u64 id);
 struct result vm_start(u64 id);
+struct result vm_find(u64 id);
+struct result vm_adopt(u64 id, u64 ring);
 struct result vm_counter(u64 id, u64 index, u64 counter);
 struct result vcpu_create(u64 id, u64 index);
 struct result vcpu_set(u64 id, u64 index, u64 reg, u64 value);
 struct result vcpu_info(u64 id, u64 index);
 struct result vcpu_interrupt(u64 id, u64 index, u64 vector);
 struct result vm_run(u64 id, u64 index);
+
+/* kernel/adopt.c: a ring area, pinned and mapped; only the page pointers of `ring` are used. E_NOT_ROOT,
+ * E_LIMIT. */
+enum status ring_area_attach(struct ring *ring, u32 vcpus, pfn_t first);
+void ring_area_detach(struct ring *ring, u32 vcpus, pfn_t first);
 
 /* kernel/detached.c */
 struct result vcpu_detach(u64 id, u64 index, u64 cpu);

@@ -71,6 +71,7 @@ static bool bad_ids(void)
 		SEPTUM_CALL_PREFAULT,	 SEPTUM_CALL_VCPU_CREATE,    SEPTUM_CALL_VCPU_SET,
 		SEPTUM_CALL_VCPU_INFO,	 SEPTUM_CALL_VCPU_INTERRUPT, SEPTUM_CALL_RUN,
 		SEPTUM_CALL_VCPU_DETACH, SEPTUM_CALL_VCPU_ATTACH,    SEPTUM_CALL_DOORBELL,
+		SEPTUM_CALL_VM_ADOPT,
 	};
 	static const u64 of_pool[] = {
 		SEPTUM_CALL_POOL_DONATE,
@@ -106,7 +107,7 @@ static bool bad_ids(void)
 
 static bool bad_calls(void)
 {
-	static const u64 none[] = {3, 7, 13, 15, 20, 23, 31, 40, 50, 63, 64, 1000, 1ul << 32, ~0ul};
+	static const u64 none[] = {3, 7, 13, 15, 20, 23, 31, 47, 62, 63, 64, 1000, 1ul << 32, ~0ul};
 
 	for (u32 i = 0; i < ARRAY_COUNT(none); i++)
 		CHECK_OR_FALSE(GIVES(E_CALL, none[i], 1, 1, 1));

@@ -235,6 +235,19 @@ enum septum_call {
 	 * it posts the event that `event_wake` of the ring names, for events of detached vCPUs. */
 	SEPTUM_CALL_DOORBELL = 39,
 
+	/* For a manager that was restarted: nothing of its guests is lost with it.
+	 *
+	 * (vm id 1..63) -> of the VM with the lowest id that is not below: its id in bits 7:0, type
+	 * in 15:8, number of vCPUs in 23:16, 1 in bit 24 if it was started, 1 in bit 25 if it is
+	 * dying, shared bit in 31:26, pool in 39:32. E_NO_VM: there is none. */
+	SEPTUM_CALL_VM_FIND = 40,
+	/* (vm, ring pfn). Gives the VM a new ring area, as VM_CREATE does, in place of the old one,
+	 * which is no longer pinned; it may be the same. Detached vCPUs are attached, the doorbell
+	 * is taken down, completions that were not applied are forgotten, and each outstanding
+	 * event is posted anew, with a new seq and otherwise as it was (a ring that was no longer
+	 * trusted, too, thus begins again). E_NOT_ROOT, E_LIMIT. */
+	SEPTUM_CALL_VM_ADOPT = 41,
+
 	/* Debugging.
 	 *
 	 * () -> number of the violated invariant. Walks every table and every frame descriptor.
@@ -416,8 +429,8 @@ enum septum_trace {
  * `event_tail` is the manager's: it says that everything before it has been taken. A completion for
  * an event at or after it is refused (E_NO_EVENT). An index of the manager's that cannot be right
  * (event_tail outside of [its last value, event_head], completion_head more than 64 ahead of
- * completion_tail) makes the ring untrusted: RUN then returns E_RING for good, and the VM can only
- * be destroyed.
+ * completion_tail) makes the ring untrusted: RUN then returns E_RING until the VM is given another
+ * ring (VM_ADOPT) or destroyed.
  *
  * Septum takes completions inside RUN and while a detached vCPU waits, in order, each exactly once,
  * and before it advances `completion_tail` past one it stores the outcome in the completion's

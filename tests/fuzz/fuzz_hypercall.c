@@ -4,7 +4,7 @@
  * mm/memory_convert.c mm/memory_destroy.c mm/memory_fault.c mm/memory_load.c mm/memory_slots.c
  * mm/nested.c mm/pool.c mm/root.c mm/tlb.c
  * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c
- * kernel/hypercall.c kernel/trace.c */
+ * kernel/adopt.c kernel/hypercall.c kernel/trace.c */
 /* flags: -lcmocka */
 /* A hostile manager with a guest that helps it: any hypercall with any arguments, any content of
  * the shared pages, any access by the guest, in any order, against the real memory and protocol
@@ -78,7 +78,8 @@ static void hypercall_op(struct input *in)
 		SEPTUM_CALL_ATTR_GET,	  SEPTUM_CALL_MEM_LOAD,	      SEPTUM_CALL_MEM_DISCARD,
 		SEPTUM_CALL_PREFAULT,	  SEPTUM_CALL_VCPU_CREATE,    SEPTUM_CALL_VCPU_SET,
 		SEPTUM_CALL_VCPU_INFO,	  SEPTUM_CALL_VCPU_INTERRUPT, SEPTUM_CALL_RUN,
-		SEPTUM_CALL_TRACE_READ,	  SEPTUM_CALL_AUDIT};
+		SEPTUM_CALL_VM_FIND,	  SEPTUM_CALL_VM_ADOPT,	      SEPTUM_CALL_TRACE_READ,
+		SEPTUM_CALL_AUDIT};
 	u8 number = take(in);
 	u64 arg[6];
 	struct answer a;

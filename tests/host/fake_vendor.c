@@ -20,6 +20,11 @@ struct vendor_vcpu {
 struct cpu_features cpu_features = {.physical_bits = 48};
 unsigned cpu_count = 1;
 
+unsigned cpu_self(void)
+{
+	return 0;
+}
+
 unsigned fake_cpl;
 bool fake_long_mode = true;
 unsigned fake_order[64];

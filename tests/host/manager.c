@@ -134,10 +134,16 @@ void pool_feed(void)
 		pool_give(pool_by_id(starved.pool), starved.frames[--starved.count]);
 }
 
-u64 vm_new(u64 type, u64 pool, u64 vcpus, u64 shared_bit, u64 flags)
+static u64 ring_area(void)
 {
 	static u64 next;
-	u64 ring = ROOT_RING + next++ % 32 * 16;
+
+	return ROOT_RING + next++ % 32 * 16;
+}
+
+u64 vm_new(u64 type, u64 pool, u64 vcpus, u64 shared_bit, u64 flags)
+{
+	u64 ring = ring_area();
 	struct answer answer = CALL6(VM_CREATE, type, flags, pool, vcpus, shared_bit, ring);
 
 	if (answer.status != OK)
@@ -149,6 +155,20 @@ u64 vm_new(u64 type, u64 pool, u64 vcpus, u64 shared_bit, u64 flags)
 u64 ring_pfn(u64 vm)
 {
 	return ring_frames[vm];
+}
+
+struct answer vm_adopt_with(u64 vm, u64 ring)
+{
+	struct answer answer = CALL2(VM_ADOPT, vm, ring);
+
+	if (answer.status == OK)
+		ring_frames[vm] = ring;
+	return answer;
+}
+
+struct answer vm_adopt_anew(u64 vm)
+{
+	return vm_adopt_with(vm, ring_area());
 }
 
 /* ---- Rings ---- */

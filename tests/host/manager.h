@@ -47,6 +47,10 @@ void pool_feed(void);
 /* A VM with its ring area; 0 when it cannot be made. */
 u64 vm_new(u64 type, u64 pool, u64 vcpus, u64 shared_bit, u64 flags);
 u64 ring_pfn(u64 vm);
+/* VM_ADOPT: the VM's ring area is another one from now on, for the functions below too. */
+struct answer vm_adopt_with(u64 vm, u64 ring);
+/* .. one that nothing uses. */
+struct answer vm_adopt_anew(u64 vm);
 
 /* The manager's side of the rings of VM `vm`. */
 u32 ring_read(u64 vm, size_t offset);

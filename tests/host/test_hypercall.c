@@ -1,6 +1,6 @@
 /* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c mm/?*.c
  * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c
- * kernel/hypercall.c kernel/trace.c */
+ * kernel/adopt.c kernel/hypercall.c kernel/trace.c */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The root-facing hypercalls: what they do, what they refuse, and that a refusal changes nothing.
  */
@@ -89,7 +89,7 @@ static void only_cpl_0_in_64_bit_mode_may_call(void **state)
 static void every_number_is_a_call_or_e_call(void **state)
 {
 	static const u8 numbers[] = {0,	 1,  2,	 8,  9,	 10, 11, 12, 16, 17, 18, 19, 24, 25, 26,
-				     27, 28, 29, 30, 32, 33, 34, 35, 36, 37, 38, 39, 48, 49};
+				     27, 28, 29, 30, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 48, 49};
 	u64 before = machine_digest();
 	unsigned next = 0;
 
@@ -256,6 +256,14 @@ static void each_bad_argument_has_its_error_and_changes_nothing(void **state)
 		{C(VM_DESTROY), {64}, E_NO_VM, 1},
 		{C(VM_DESTROY), {HUGE}, E_NO_VM, 1},
 		{C(VM_START), {0}, E_NO_VM, 1},
+		{C(VM_FIND), {0}, E_NO_VM, 1},
+		{C(VM_FIND), {63}, E_NO_VM, 1},
+		{C(VM_FIND), {HUGE}, E_NO_VM, 1},
+		{C(VM_ADOPT), {0, FREE}, E_NO_VM, 1},
+		{C(VM_ADOPT), {63, FREE}, E_NO_VM, 1},
+		{C(VM_ADOPT), {R, HUGE}, E_RANGE, 2},
+		{C(VM_ADOPT), {R, ROOT_POOL}, E_NOT_ROOT, 2},
+		{C(VM_ADOPT), {B, (1ul << 40) - 1}, E_NOT_ROOT, 2},
 		{C(VM_START), {R}, E_STATE, 1},
 		{C(VM_COUNTER), {9, 0, 0}, E_NO_VM, 1},
 		{C(VM_COUNTER), {B, 1, 0}, E_NO_VCPU, 2},

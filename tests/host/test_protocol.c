@@ -1,6 +1,6 @@
 /* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c mm/?*.c
  * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c
- * kernel/hypercall.c kernel/trace.c */
+ * kernel/adopt.c kernel/hypercall.c kernel/trace.c */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The conversion protocol: events, verdicts, explicit requests, hostile completions. */
 #include <setjmp.h>
@@ -1059,9 +1059,141 @@ static void a_verdict_for_another_cpu_is_left_in_its_slot(void **state)
 	v->cpu = 0;
 }
 
+/* ---- A manager that begins anew ---- */
+
+/* The same event under another number. */
+static void same_anew(const struct septum_event *old, const struct septum_event *anew, u32 newest)
+{
+	struct septum_event copy = *anew;
+
+	assert_true(anew->seq > newest);
+	copy.seq = old->seq;
+	assert_memory_equal(&copy, old, sizeof(copy));
+}
+
+static void a_new_manager_gets_each_outstanding_event_once_more(void **state)
+{
+	struct septum_event old[4], anew, e;
+	struct septum_completion late;
+	u32 newest = 0;
+
+	(void)state;
+	fake_step(vm, 0, STEP_WRITE, 0x5008, 77, 0);
+	fake_step(vm, 1, STEP_MAP_RANGE, 0x8000, 2, SEPTUM_MAP_PRIVATE);
+	fake_step(vm, 2, STEP_IN, 0x60, 0, 0);
+	fake_step(vm, 3, STEP_HALT, 1, 0, 0);
+	run();
+	for (unsigned i = 0; i < 4; i++) {
+		assert_true(event_take(vm, &e));
+		old[e.vcpu] = e;
+		newest = e.seq > newest ? e.seq : newest;
+	}
+	assert_int_equal(answer_event(vm, &old[3], SEPTUM_VERDICT_COMPLETE, 0, 0, 0, 0), OK);
+	assert_int_equal(vcpu_state(3), SEPTUM_VCPU_HALTED);
+	assert_int_equal(vm_adopt_anew(vm).status, OK);
+	assert_int_equal(vcpu_state(3), SEPTUM_VCPU_HALTED);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(event_take(vm, &anew));
+		same_anew(&old[anew.vcpu], &anew, newest);
+		still_outstanding(&anew);
+		/* What the old manager had to say comes too late. */
+		late = (struct septum_completion){.seq = old[anew.vcpu].seq,
+						  .vcpu = anew.vcpu,
+						  .verdict = SEPTUM_VERDICT_KILL};
+		completion_put(vm, &late);
+		run();
+		still_outstanding(&anew);
+		old[anew.vcpu] = anew;
+	}
+	assert_false(event_take(vm, &anew));
+	assert_int_equal(convert(&old[0], 5, 1), OK);
+	assert_int_equal(convert(&old[1], 8, 2), OK);
+	assert_int_equal(answer_event(vm, &old[2], SEPTUM_VERDICT_COMPLETE, 0, 0, 0, 0x42), OK);
+	assert_int_equal(fake_cpu(vm, 0)->seen[0], 77);
+	assert_int_equal(fake_cpu(vm, 1)->seen[0], 0);
+	assert_int_equal(fake_cpu(vm, 2)->seen[0], 0x42);
+	assert_false(event_take(vm, &anew));
+	audit_clean();
+}
+
+/* A decision that the new manager makes is still one on the state that the event saw. */
+static void an_event_that_is_posted_anew_keeps_its_stamp(void **state)
+{
+	struct septum_event e = event_of(STEP_WRITE, 0x5000, 1, 0), f;
+
+	(void)state;
+	fake_step(vm, 1, STEP_WRITE, 0x5000 | S, 2, 0);
+	assert_int_equal(CALL4(ATTR_SET, vm, 5, 1, RWX | SEPTUM_ATTR_PRIVATE).status, OK);
+	assert_int_equal(CALL4(ATTR_SET, vm, 5, 1, RWX).status, OK);
+	assert_int_equal(vm_adopt_anew(vm).status, OK);
+	assert_true(event_take(vm, &f));
+	same_anew(&e, &f, e.seq);
+	assert_int_equal(convert(&f, 5, 1), E_STALE);
+}
+
+static void a_verdict_that_was_not_applied_is_forgotten_with_its_manager(void **state)
+{
+	struct septum_event e = event_of(STEP_WRITE, 0x5000, 1, 0), f;
+	struct vcpu *v = the_vm()->vcpus[0];
+	struct septum_completion c = {.seq = e.seq, .verdict = SEPTUM_VERDICT_KILL};
+
+	(void)state;
+	v->cpu = 1;
+	completion_put(vm, &c);
+	run();
+	assert_int_equal(v->slot.answer, SLOT_ANSWERED);
+	v->cpu = 0; /* as vcpus_attach() leaves it */
+	assert_int_equal(vm_adopt_anew(vm).status, OK);
+	run();
+	assert_int_equal(vcpu_state(0), SEPTUM_VCPU_WAITING);
+	assert_int_equal(ring_read(vm, offsetof(struct septum_ring, completion_tail)), 0);
+	assert_true(event_take(vm, &f));
+	same_anew(&e, &f, e.seq);
+	assert_int_equal(convert(&f, 5, 1), OK);
+}
+
+static void string_output_comes_with_its_bytes_again(void **state)
+{
+	struct septum_event e = event_of(STEP_IN, 0x60, 0, 0), f;
+	struct vcpu *v = the_vm()->vcpus[0];
+	char text[8] = "";
+
+	(void)state;
+	v->slot.event.flags = SEPTUM_EVENT_STRING | SEPTUM_EVENT_WRITE;
+	v->slot.event.size = 2;
+	v->slot.event.data[2] = 3;
+	memcpy(v->pending.held, "Septum", 6);
+	assert_int_equal(vm_adopt_anew(vm).status, OK);
+	assert_true(event_take(vm, &f));
+	assert_int_equal(f.vcpu, e.vcpu);
+	assert_int_equal(root_read(hpa((ring_pfn(vm) + 4) * PAGE_SIZE), text, sizeof(text)), OK);
+	assert_memory_equal(text, "Septum\0", 8);
+}
+
+static void a_new_ring_is_trusted_again(void **state)
+{
+	struct septum_event e = event_of(STEP_READ, 0x5000, 0, 0), f;
+
+	(void)state;
+	fake_step(vm, 0, STEP_IN, 0x60, 0, 0);
+	ring_write(vm, offsetof(struct septum_ring, completion_head), 1000);
+	assert_int_equal(CALL2(RUN, vm, SEPTUM_ALL).status, E_RING);
+	/* This one finds the ring broken and is not posted at all. */
+	fake_step(vm, 1, STEP_IN, 0x61, 0, 0);
+	assert_int_equal(CALL2(RUN, vm, 1).status, E_RING);
+	assert_int_equal(vm_adopt_anew(vm).status, OK);
+	assert_true(event_take(vm, &f));
+	same_anew(&e, &f, e.seq);
+	assert_int_equal(convert(&f, 5, 1), OK);
+	run();
+	assert_true(event_take(vm, &f));
+	assert_int_equal(f.type, SEPTUM_EVENT_IO);
+	audit_clean();
+}
+
 /* ---- A hostile ring ---- */
 
-static void a_broken_ring_is_e_ring_for_ever_and_the_vm_can_only_go(void **state)
+static void a_broken_ring_stays_e_ring_and_the_vm_can_go(void **state)
 {
 	struct septum_event e = event_of(STEP_READ, 0x5000, 0, 0);
 	unsigned turns = fake_cpu(vm, 1)->turns;
@@ -1200,7 +1332,12 @@ int main(void)
 		T(in_place_content_is_kept_only_if_asked_for, in_place),
 		T(without_a_shared_bit_only_explicit_requests_convert, by_attribute),
 		T(a_verdict_for_another_cpu_is_left_in_its_slot, two_backings),
-		T(a_broken_ring_is_e_ring_for_ever_and_the_vm_can_only_go, two_backings),
+		T(a_new_manager_gets_each_outstanding_event_once_more, two_backings),
+		T(an_event_that_is_posted_anew_keeps_its_stamp, two_backings),
+		T(a_verdict_that_was_not_applied_is_forgotten_with_its_manager, two_backings),
+		T(string_output_comes_with_its_bytes_again, two_backings),
+		T(a_new_ring_is_trusted_again, two_backings),
+		T(a_broken_ring_stays_e_ring_and_the_vm_can_go, two_backings),
 		T(scribbling_over_the_rings_hurts_only_the_guest, two_backings),
 		T(a_long_drain_lets_an_interrupt_through, two_backings),
 	};

@@ -1,6 +1,6 @@
 /* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c mm/?*.c
  * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c
- * kernel/hypercall.c kernel/trace.c */
+ * kernel/adopt.c kernel/hypercall.c kernel/trace.c */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The life of VMs and vCPUs, and RUN. */
 #include <setjmp.h>
@@ -158,6 +158,114 @@ static void ring_pages_stay_pinned_while_the_vm_lives(void **state)
 	assert_int_equal(a.status, E_NOT_ROOT);
 	assert_int_equal(CALL1(VM_DESTROY, vm).status, OK);
 	assert_int_equal(CALL3(POOL_DONATE, pool, 0x3000, 512).status, OK);
+}
+
+/* ---- A manager that begins anew ---- */
+
+static void vms_are_found_in_the_order_of_their_ids(void **state)
+{
+	u64 plain = vm_new(SEPTUM_PLAIN, pool, 1, 0, 0);
+	u64 gone = vm_new(SEPTUM_PLAIN, pool, 1, 0, 0);
+	u64 sw = vm_new(SEPTUM_SW_PROTECTED, pool, 64, 40, 0);
+
+	(void)state;
+	assert_int_equal(CALL2(VCPU_CREATE, sw, 5).status, OK);
+	assert_int_equal(CALL1(VM_START, sw).status, OK);
+	assert_int_equal(CALL1(VM_DESTROY, gone).status, OK);
+	assert_int_equal(CALL1(VM_FIND, 1).value,
+			 plain | SEPTUM_PLAIN << 8 | 1 << 16 | pool << 32);
+	assert_int_equal(CALL1(VM_FIND, plain + 1).value,
+			 sw | SEPTUM_SW_PROTECTED << 8 | 64 << 16 | 1 << 24 | 40ul << 26 |
+				 pool << 32);
+	assert_int_equal(CALL1(VM_FIND, sw).value & 0xff, sw);
+	assert_int_equal(CALL1(VM_FIND, sw + 1).status, E_NO_VM);
+	assert_int_equal(CALL1(VM_FIND, sw + 1).value, 0);
+}
+
+static void a_dying_vm_is_found_and_can_only_go(void **state)
+{
+	u64 vm = vm_new(SEPTUM_PLAIN, pool, 1, 0, 0), pinned = ring_pfn(vm);
+
+	(void)state;
+	assert_int_equal(
+		CALL5(SLOT_ADD, vm, 0, 2048, ROOT_SLOT, SEPTUM_SLOT_SHARED).status, OK);
+	assert_int_equal(CALL3(PREFAULT, vm, 0, 2048).status, OK);
+	fake_stop_after = 1;
+	assert_int_equal(CALL1(VM_DESTROY, vm).status, E_AGAIN);
+	fake_stop_after = 0;
+	assert_int_equal(CALL1(VM_FIND, 1).value,
+			 vm | SEPTUM_PLAIN << 8 | 1 << 16 | 1 << 25 | pool << 32);
+	assert_int_equal(vm_adopt_anew(vm).status, E_NO_VM);
+	assert_int_equal(frame_get(pfn(pinned)).arg, 1);
+	assert_int_equal(CALL1(VM_DESTROY, vm).status, OK);
+	assert_int_equal(CALL1(VM_FIND, 1).status, E_NO_VM);
+}
+
+static unsigned pins(u64 first, u64 pages)
+{
+	for (u64 p = 1; p < pages; p++)
+		assert_int_equal(frame_get(pfn(first + p)).arg, frame_get(pfn(first)).arg);
+	return (unsigned)frame_get(pfn(first)).arg;
+}
+
+static void a_new_ring_area_takes_the_place_of_the_old_one(void **state)
+{
+	u64 vm = vm_new(SEPTUM_SW_PROTECTED, pool, 9, 40, 0), pages = SEPTUM_RING_PAGES(9);
+	u64 old = ring_pfn(vm);
+	unsigned objects = fake_objects;
+
+	(void)state;
+	memset(fake_frame(pfn(0x3000)), 0xa5, pages * PAGE_SIZE);
+	assert_int_equal(vm_adopt_with(vm, 0x3000).status, OK);
+	assert_int_equal(pins(old, pages), 0);
+	assert_int_equal(pins(0x3000, pages), 1);
+	assert_int_equal(fake_objects, objects);
+	assert_int_equal(ring_read(vm, 0), SEPTUM_RING_MAGIC);
+	assert_int_equal(ring_read(vm, 8), 9);
+	for (u64 i = PAGE_SIZE; i < pages * PAGE_SIZE; i++)
+		assert_int_equal(((u8 *)fake_frame(pfn(0x3000)))[i], 0);
+	/* The same place again, and one that overlaps it. */
+	assert_int_equal(vm_adopt_with(vm, 0x3000).status, OK);
+	assert_int_equal(pins(0x3000, pages), 1);
+	assert_int_equal(vm_adopt_with(vm, 0x3001).status, OK);
+	assert_int_equal(frame_get(pfn(0x3000)).arg, 0);
+	assert_int_equal(pins(0x3001, pages), 1);
+	assert_int_equal(fake_objects, objects);
+	assert_int_equal(CALL1(VM_DESTROY, vm).status, OK);
+	assert_int_equal(pins(0x3001, pages), 0);
+	audit_clean();
+}
+
+static void vm_adopt_fails_cleanly(void **state)
+{
+	u64 vm = vm_new(SEPTUM_SW_PROTECTED, pool, 64, 40, 0), old = ring_pfn(vm), before;
+	const u64 bad[] = {ROOT_POOL, ROOT_POOL - 2, 0x10000000, (1ul << 40) - 1};
+	unsigned refused = 0;
+	struct answer a;
+
+	(void)state;
+	ring_write(vm, 4, 77);
+	before = machine_digest();
+	for (unsigned i = 0; i < ARRAY_COUNT(bad); i++) {
+		a = CALL2(VM_ADOPT, vm, bad[i]);
+		assert_int_equal(a.status, E_NOT_ROOT);
+		assert_int_equal(a.argument, 2);
+	}
+	a = CALL2(VM_ADOPT, vm, ~0ul);
+	assert_int_equal(a.status, E_RANGE);
+	assert_int_equal(a.argument, 2);
+	for (unsigned objects = 0;; objects++) {
+		fake_object_limit = fake_objects + objects;
+		a = CALL2(VM_ADOPT, vm, 0x3000);
+		if (a.status == OK)
+			break;
+		assert_int_equal(a.status, E_LIMIT);
+		assert_int_equal(machine_digest(), before);
+		refused++;
+	}
+	assert_int_equal(refused, SEPTUM_RING_PAGES(64));
+	assert_int_equal(ring_read(vm, 4), 77); /* the old one was not touched until then */
+	assert_int_equal(pins(old, SEPTUM_RING_PAGES(64)), 0);
 }
 
 /* ---- Registers ---- */
@@ -437,6 +545,10 @@ int main(void)
 		T(vcpu_create_fails_cleanly_at_every_allocation),
 		T(there_are_63_vms),
 		T(ring_pages_stay_pinned_while_the_vm_lives),
+		T(vms_are_found_in_the_order_of_their_ids),
+		T(a_dying_vm_is_found_and_can_only_go),
+		T(a_new_ring_area_takes_the_place_of_the_old_one),
+		T(vm_adopt_fails_cleanly),
 		T(registers_are_set_while_building_and_only_then),
 		T(a_vm_can_be_destroyed_at_every_stage),
 		T(run_all_gives_each_vcpu_a_turn_and_starts_behind_the_last),
