@@ -35,14 +35,14 @@ bool pool_whole(u64 pool)
 	return r.status == SEPTUM_OK && (r.value & 0xffffffffu) == r.value >> 32;
 }
 
-struct reply vm_create(struct vm *vm, u64 flags)
+static u8 *ring_area(const struct vm *vm)
 {
-	u64 pages = SEPTUM_RING_PAGES(vm->vcpus);
-	u8 *area = memory_take(pages * PAGE_SIZE, PAGE_SIZE);
-	struct reply r = septum(SEPTUM_CALL_VM_CREATE, vm->type, flags, vm->pool, vm->vcpus,
-				vm->shared_bit, PFN(area));
+	return memory_take(SEPTUM_RING_PAGES(vm->vcpus) * PAGE_SIZE, PAGE_SIZE);
+}
 
-	vm->id = r.status == SEPTUM_OK ? r.value : 0;
+/* What Septum has made of the area, after a call that answered `r`. */
+static struct reply ring_use(struct vm *vm, u8 *area, struct reply r)
+{
 	vm->ring = (void *)area;
 	vm->events = (void *)(area + PAGE_SIZE);
 	vm->completions = (void *)(area + 2 * PAGE_SIZE);
@@ -53,6 +53,37 @@ struct reply vm_create(struct vm *vm, u64 flags)
 	    (vm->ring->magic != SEPTUM_RING_MAGIC || vm->ring->vcpus != vm->vcpus))
 		r.status = SEPTUM_E_RING;
 	return r;
+}
+
+struct reply vm_create(struct vm *vm, u64 flags)
+{
+	u8 *area = ring_area(vm);
+	struct reply r = septum(SEPTUM_CALL_VM_CREATE, vm->type, flags, vm->pool, vm->vcpus,
+				vm->shared_bit, PFN(area));
+
+	vm->id = r.status == SEPTUM_OK ? r.value : 0;
+	return ring_use(vm, area, r);
+}
+
+bool vm_find(struct vm *vm, u64 from)
+{
+	struct reply r = septum(SEPTUM_CALL_VM_FIND, from);
+
+	if (r.status != SEPTUM_OK)
+		return false;
+	vm->id = r.value & 0xff;
+	vm->type = r.value >> 8 & 0xff;
+	vm->vcpus = r.value >> 16 & 0xff;
+	vm->shared_bit = r.value >> 26 & 0x3f;
+	vm->pool = r.value >> 32 & 0xff;
+	return true;
+}
+
+struct reply vm_adopt(struct vm *vm)
+{
+	u8 *area = ring_area(vm);
+
+	return ring_use(vm, area, septum(SEPTUM_CALL_VM_ADOPT, vm->id, PFN(area)));
 }
 
 struct reply vm_destroy(struct vm *vm)

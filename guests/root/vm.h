@@ -34,6 +34,11 @@ bool pool_whole(u64 pool);
  * caller. */
 struct reply vm_create(struct vm *vm, u64 flags);
 struct reply vm_destroy(struct vm *vm);
+/* For a manager that begins anew: the first VM with an id from `from` on. False: there is none. Its id,
+ * pool, type, shared_bit and vcpus are filled in. */
+bool vm_find(struct vm *vm, u64 from);
+/* Takes it over, with a new ring area. */
+struct reply vm_adopt(struct vm *vm);
 struct reply vcpu_set(struct vm *vm, u64 vcpu, u64 reg, u64 value);
 u64 vm_counter(const struct vm *vm, enum septum_counter counter);
 

@@ -85,6 +85,46 @@ BODY_WITH_AP(race, race_ap)
 	race(0);
 }
 
+#define GO    (AREA + 0x10000)
+#define KEPT  (AREA + 0x11000) /* private, what vCPU 0 counts */
+#define OTHER (AREA + 0x12000) /* vCPU 1's */
+
+/* Its managers die while vCPU 0 computes and vCPU 1 waits for the answer to an access, to a request
+ * and to string output. */
+static void outlives_ap(void)
+{
+	static const char text[] = "outlived";
+	const char *from = text;
+	u64 n = sizeof(text) - 1;
+
+	*word_at(OTHER) = 0x6f757274;
+	*shared_word(OTHER + PAGE_SIZE) = 0x1234;
+	REQUIRE(*shared_word(OTHER + PAGE_SIZE) == 0x1234);
+	REQUIRE(make_shared(OTHER + 2 * PAGE_SIZE, PAGE_SIZE) == 0);
+	*shared_word(OTHER + 2 * PAGE_SIZE) = 0x5678;
+	__asm__ volatile("rep outsb" : "+S"(from), "+c"(n) : "d"(PORT_TEXT) : "memory");
+	REQUIRE(n == 0 && from == text + sizeof(text) - 1);
+	REQUIRE(*word_at(OTHER) == 0x6f757274);
+	REQUIRE(*shared_word(OTHER + PAGE_SIZE) == 0x1234);
+	REQUIRE(*shared_word(OTHER + 2 * PAGE_SIZE) == 0x5678);
+	out32(PORT_STEP, 1);
+}
+
+BODY_WITH_AP(outlives, outlives_ap)
+{
+	u64 n = 0;
+
+	REQUIRE(make_shared(GO, PAGE_SIZE) == 0);
+	*shared_word(GO) = 0;
+	*word_at(KEPT) = 0;
+	step(1);
+	while (*shared_word(GO) == 0)
+		REQUIRE(++*word_at(KEPT) == ++n);
+	*shared_word(AREA) = n;
+	*word_at(AREA) = n + 1;
+	REQUIRE(*shared_word(AREA) == n && *word_at(KEPT) == n);
+}
+
 /* Cannot be stopped but from outside. */
 BODY(stuck)
 {
