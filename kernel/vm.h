@@ -69,8 +69,8 @@ struct result vcpu_info(u64 id, u64 index);
 struct result vcpu_interrupt(u64 id, u64 index, u64 vector);
 struct result vm_run(u64 id, u64 index);
 
-/* kernel/adopt.c: a ring area, pinned and mapped; only the page pointers of `ring` are used. E_NOT_ROOT,
- * E_LIMIT. */
+/* kernel/adopt.c: a ring area, pinned and mapped; only the page pointers of `ring` are used.
+ * E_NOT_ROOT, E_LIMIT. */
 enum status ring_area_attach(struct ring *ring, u32 vcpus, pfn_t first);
 void ring_area_detach(struct ring *ring, u32 vcpus, pfn_t first);
 

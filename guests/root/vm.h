@@ -34,8 +34,8 @@ bool pool_whole(u64 pool);
  * caller. */
 struct reply vm_create(struct vm *vm, u64 flags);
 struct reply vm_destroy(struct vm *vm);
-/* For a manager that begins anew: the first VM with an id from `from` on. False: there is none. Its id,
- * pool, type, shared_bit and vcpus are filled in. */
+/* For a manager that begins anew: the first VM with an id from `from` on. False: there is none. Its
+ * id, pool, type, shared_bit and vcpus are filled in. */
 bool vm_find(struct vm *vm, u64 from);
 /* Takes it over, with a new ring area. */
 struct reply vm_adopt(struct vm *vm);

@@ -110,7 +110,8 @@ void outcomes(void)
 		u32 slot = tally.looked % ANSWERS;
 		u32 status = completion_status(&test.vm, slot);
 
-		advance(slot_seq[slot], ANSWERED, SETTLED, "an answer has two outcomes, or none was given");
+		advance(slot_seq[slot], ANSWERED, SETTLED,
+			"an answer has two outcomes, or none was given");
 		slot_seq[slot] = 0;
 		tally.outcomes++;
 		if (status == SEPTUM_E_STALE)

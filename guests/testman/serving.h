@@ -9,14 +9,14 @@
 /* What became of the events. */
 extern struct tally {
 	u64 events, faults, conversions, stale, refused;
-	u64 outcomes;	/* answers that Septum has said yes or stale to */
-	u32 first, last; /* seq of the events */
+	u64 outcomes;	   /* answers that Septum has said yes or stale to */
+	u32 first, last;   /* seq of the events */
 	const char *wrong; /* what happened that must not, or NULL */
-	u32 looked;	/* completions whose outcome is known, runs freely */
-	u32 done;	/* vCPUs that have reached their end */
-	u32 bad;	/* exits of guests with a code */
-	bool runs;	/* serve() calls RUN too, for vCPUs that are not detached */
-	char text[24];	/* what came by string output last */
+	u32 looked;	   /* completions whose outcome is known, runs freely */
+	u32 done;	   /* vCPUs that have reached their end */
+	u32 bad;	   /* exits of guests with a code */
+	bool runs;	   /* serve() calls RUN too, for vCPUs that are not detached */
+	char text[24];	   /* what came by string output last */
 } tally;
 
 /* Begins the book anew: for a new VM, or a new manager of an old one. */

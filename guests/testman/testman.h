@@ -42,7 +42,7 @@ extern struct test {
 	const char *name;
 	struct vm vm;
 	bool failed;
-	bool skipped; /* the machine lacks what it needs; it has said so and returned */
+	bool skipped;		  /* the machine lacks what it needs; it has said so and returned */
 	u32 status;		  /* of the last call or verdict */
 	struct septum_event last; /* the last event that next() gave */
 	struct {

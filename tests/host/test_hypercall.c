@@ -88,8 +88,8 @@ static void only_cpl_0_in_64_bit_mode_may_call(void **state)
 
 static void every_number_is_a_call_or_e_call(void **state)
 {
-	static const u8 numbers[] = {0,	 1,  2,	 8,  9,	 10, 11, 12, 16, 17, 18, 19, 24, 25, 26,
-				     27, 28, 29, 30, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 48, 49};
+	static const u8 numbers[] = {0,	 1,  2,	 8,  9,	 10, 11, 12, 16, 17, 18, 19, 24, 25, 26, 27,
+				     28, 29, 30, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 48, 49};
 	u64 before = machine_digest();
 	unsigned next = 0;
 

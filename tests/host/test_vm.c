@@ -172,11 +172,10 @@ static void vms_are_found_in_the_order_of_their_ids(void **state)
 	assert_int_equal(CALL2(VCPU_CREATE, sw, 5).status, OK);
 	assert_int_equal(CALL1(VM_START, sw).status, OK);
 	assert_int_equal(CALL1(VM_DESTROY, gone).status, OK);
-	assert_int_equal(CALL1(VM_FIND, 1).value,
-			 plain | SEPTUM_PLAIN << 8 | 1 << 16 | pool << 32);
-	assert_int_equal(CALL1(VM_FIND, plain + 1).value,
-			 sw | SEPTUM_SW_PROTECTED << 8 | 64 << 16 | 1 << 24 | 40ul << 26 |
-				 pool << 32);
+	assert_int_equal(CALL1(VM_FIND, 1).value, plain | SEPTUM_PLAIN << 8 | 1 << 16 | pool << 32);
+	assert_int_equal(CALL1(VM_FIND, plain + 1).value, sw | SEPTUM_SW_PROTECTED << 8 | 64 << 16 |
+								  1 << 24 | 40ul << 26 |
+								  pool << 32);
 	assert_int_equal(CALL1(VM_FIND, sw).value & 0xff, sw);
 	assert_int_equal(CALL1(VM_FIND, sw + 1).status, E_NO_VM);
 	assert_int_equal(CALL1(VM_FIND, sw + 1).value, 0);
@@ -187,8 +186,7 @@ static void a_dying_vm_is_found_and_can_only_go(void **state)
 	u64 vm = vm_new(SEPTUM_PLAIN, pool, 1, 0, 0), pinned = ring_pfn(vm);
 
 	(void)state;
-	assert_int_equal(
-		CALL5(SLOT_ADD, vm, 0, 2048, ROOT_SLOT, SEPTUM_SLOT_SHARED).status, OK);
+	assert_int_equal(CALL5(SLOT_ADD, vm, 0, 2048, ROOT_SLOT, SEPTUM_SLOT_SHARED).status, OK);
 	assert_int_equal(CALL3(PREFAULT, vm, 0, 2048).status, OK);
 	fake_stop_after = 1;
 	assert_int_equal(CALL1(VM_DESTROY, vm).status, E_AGAIN);
