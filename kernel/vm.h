@@ -61,7 +61,7 @@ struct result vm_create(u64 type, u64 flags, u64 pool, u64 vcpus, u64 shared_bit
 struct result vm_destroy(u64 id);
 struct result vm_start(u64 id);
 struct result vm_find(u64 id);
-struct result vm_adopt(u64 id, u64 ring);
+struct result vm_adopt(u64 id, u64 first);
 struct result vm_counter(u64 id, u64 index, u64 counter);
 struct result vcpu_create(u64 id, u64 index);
 struct result vcpu_set(u64 id, u64 index, u64 reg, u64 value);

@@ -455,7 +455,8 @@ static void no_argument_of_any_call_breaks_anything(void **state)
 				continue;
 			}
 			refused++;
-			assert_true(a.status <= E_FIRMWARE && a.status != E_CALL && a.status != E_BROKEN);
+			assert_true(a.status <= E_FIRMWARE && a.status != E_CALL &&
+				    a.status != E_BROKEN);
 			if (a.value == 0 && machine_digest() != before)
 				fail_msg("%s(%lx, %lx, %lx, %lx, %lx, %lx): status %lu, changed",
 					 hypercall_name(good[c].call), arg[0], arg[1], arg[2],
