@@ -133,7 +133,8 @@ u64 memory_stamp_range(struct memory *mem, gfn_t first, u64 count);
 
 /* Reads or writes guest memory as the guest's own access at `raw_gpa` would (kind by the SHARED bit
  * or attribute), not crossing a page. False: it would fault (the caller raises it with
- * memory_fault). Never touches a frame that is not this guest's to see. */
+ * memory_fault). Never touches a frame that is not this guest's to see. `bytes` at least 1; 2, 4 or
+ * 8 are one access when both addresses are aligned to them. */
 bool memory_read(struct memory *mem, u64 raw_gpa, void *to, unsigned bytes);
 bool memory_write(struct memory *mem, u64 raw_gpa, const void *from, unsigned bytes);
 /* Compare-and-swap of an aligned 4- or 8-byte word (accessed/dirty bits). `*swapped`: it was
