@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The test program of the Debian guest, static, run by guests/linux/init: says what it sees of its
+ * machine, has the module convert pages, and says what came of that. One line each, all beginning
+ * with "see: "; the last says whether all was as it must be.
+ *
+ *   see MODULE     exit status 0: all is well
+ *   see --fail     tells the manager at port 0xf4 that the guest has failed, and does not return
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/klog.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PORT_EXIT  0xf4
+#define PARAMETERS "/sys/module/septum_convert/parameters/"
+#define TSC_SPAN   50000000 /* nanoseconds */
+
+static int problems;
+
+static void problem(const char *what)
+{
+	printf("see: WRONG: %s\n", what);
+	problems++;
+}
+
+/* The lines of a text that contain one of the words, after `from` if that is in them. */
+static int show_lines(char *text, const char *const *words, const char *from)
+{
+	char *rest = text;
+	char *line;
+	int shown = 0;
+
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		for (const char *const *word = words; *word; word++) {
+			if (!strstr(line, *word))
+				continue;
+			const char *start = strstr(line, from);
+
+			printf("see: %s\n", start ? start + strlen(from) : line);
+			shown++;
+			break;
+		}
+	}
+	return shown;
+}
+
+static void show_kernel(void)
+{
+	static const char *const words[] = {"Memory Encryption Features active",
+					    "SEV: Status",
+					    "SNP running at",
+					    "tdx: Guest",
+					    "Hypervisor detected",
+					    NULL};
+	static char log[1 << 18];
+	struct utsname name;
+	int size;
+
+	if (uname(&name) == 0)
+		printf("see: kernel %s %s %s\n", name.sysname, name.release, name.machine);
+	size = klogctl(3, log, sizeof(log) - 1);
+	if (size <= 0 || !show_lines(log, words, "] "))
+		printf("see: no line of the kernel's about memory encryption\n");
+}
+
+static size_t slurp(const char *path, char *text, size_t size)
+{
+	int file = open(path, O_RDONLY);
+	size_t used = 0;
+	ssize_t n;
+
+	if (file < 0)
+		return 0;
+	while (used < size - 1 && (n = read(file, text + used, size - 1 - used)) > 0)
+		used += (size_t)n;
+	close(file);
+	text[used] = 0;
+	return used;
+}
+
+static void show_processors(void)
+{
+	static const char *const interesting[] = {"hypervisor", "sev",	  "sev_es", "sev_snp",
+						  "tdx_guest",	"x2apic", "nx",	    NULL};
+	static char text[1 << 16];
+	char flags[4096] = " ";
+	char *line;
+
+	slurp("/proc/cpuinfo", text, sizeof(text));
+	printf("see: %ld CPU(s) online\n", sysconf(_SC_NPROCESSORS_ONLN));
+	line = strstr(text, "flags");
+	line = line ? strchr(line, ':') : NULL;
+	if (line)
+		snprintf(flags, sizeof(flags), "%.*s ", (int)strcspn(line + 1, "\n"), line + 1);
+	printf("see: flags:");
+	for (const char *const *word = interesting; *word; word++) {
+		char padded[32];
+
+		snprintf(padded, sizeof(padded), " %s ", *word);
+		if (strstr(flags, padded))
+			printf(" %s", *word);
+	}
+	printf("\n");
+	if (!strstr(flags, " hypervisor "))
+		problem("the kernel does not know that it is a guest");
+}
+
+static uint64_t nanoseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void show_time(void)
+{
+	char source[32] = "?";
+	uint64_t start = nanoseconds();
+	uint64_t ticks = __builtin_ia32_rdtsc();
+	uint64_t span;
+
+	do {
+		span = nanoseconds() - start;
+	} while (span < TSC_SPAN);
+	ticks = __builtin_ia32_rdtsc() - ticks;
+	slurp("/sys/devices/system/clocksource/clocksource0/current_clocksource", source,
+	      sizeof(source));
+	printf("see: clock source %.*s, %lu kHz\n", (int)strcspn(source, "\n"), source,
+	       (unsigned long)(ticks * 1000000u / span));
+	start = nanoseconds();
+	usleep(20000);
+	if (nanoseconds() - start < 20000000u)
+		problem("it slept less than it asked for");
+}
+
+static long parameter(const char *name)
+{
+	char path[128];
+	char text[32];
+
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
+	return slurp(path, text, sizeof(text)) ? strtol(text, NULL, 10) : -1;
+}
+
+static void convert(const char *module)
+{
+	int file = open(module, O_RDONLY | O_CLOEXEC);
+
+	if (file < 0 || syscall(SYS_finit_module, file, "", 0) != 0) {
+		printf("see: %s: %s\n", module, strerror(errno));
+		problem("the module that converts does not load");
+		return;
+	}
+	close(file);
+	printf("see: asked for %ld conversions: %ld granted (%ld pages), %ld refused",
+	       parameter("requests"), parameter("granted"), parameter("pages"),
+	       parameter("refused"));
+	if (parameter("refused"))
+		printf(" with %ld", parameter("last_error"));
+	printf("; %ld pages with wrong content\n", parameter("wrong"));
+	if (parameter("wrong") != 0)
+		problem("content after a conversion");
+	if (parameter("requests") < 1)
+		problem("nothing was asked for");
+}
+
+int main(int count, char **arguments)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (count == 2 && strcmp(arguments[1], "--fail") == 0) {
+		if (ioperm(PORT_EXIT, 1, 1) == 0)
+			outb(1, PORT_EXIT);
+		return 1;
+	}
+	show_kernel();
+	show_processors();
+	show_time();
+	if (count == 2)
+		convert(arguments[1]);
+	printf("see: %s\n", problems ? "NOT all is well" : "all is well");
+	return problems != 0;
+}
