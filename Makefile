@@ -15,6 +15,7 @@ B := build$(if $(VARIANT),/$(VARIANT))
 CC := gcc
 LD := ld
 PYTHON := python3
+IASL := iasl
 
 CPPFLAGS := -I. -Iinclude -MMD -MP $(if $(COVERAGE),-DCOVERAGE) $(if $(PRODUCTION)$(BENCH),-DPRODUCTION) $(if $(BENCH),-DBENCH) \
 	$(if $(DEBUG),-DDEBUG)

@@ -7,6 +7,7 @@
 #   $B/demo.elf      multiboot ELF32 guests
 #   $B/small.elf
 #   $B/flat32.bin    a flat 32-bit guest
+#   $B/shim.bin      what loads a Linux guest's kernel; $B/dsdt.aml its machine's devices
 
 GUEST_WARNINGS := -Wall -Wextra -Werror -Wconversion -Wmissing-prototypes
 GUEST_COMMON := -std=gnu11 -O2 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
@@ -42,7 +43,7 @@ $(GB)/root/%.c.o: %.c guests/guests.mk
 $(GB)/root/%.S.o: %.S guests/guests.mk
 	@mkdir -p $(@D)
 	$Q$(CC) $(GUEST_CPPFLAGS) -DDEMO_FILE='"$B/demo.elf"' -DSMALL_FILE='"$B/small.elf"' \
-		-DFLAT_FILE='"$B/flat32.bin"' -DBENCH_FILE='"$B/bench_guest.elf"' -g -fpie -c $< -o $@
+		-DFLAT_FILE='"$B/flat32.bin"' -DSHIM_FILE='"$B/shim.bin"' -DDSDT_FILE='"$B/dsdt.aml"' -DBENCH_FILE='"$B/bench_guest.elf"' -g -fpie -c $< -o $@
 
 $(GB)/guest/%.c.o: %.c guests/guests.mk
 	@mkdir -p $(@D)
@@ -73,7 +74,7 @@ $B/bench.elf: $(call root_objects,$(BENCH_SOURCES))
 	$(root_link)
 
 $(GB)/root/guests/bench/images.S.o: $B/bench_guest.elf
-$(GB)/root/guests/manager/images.S.o: $B/demo.elf
+$(GB)/root/guests/manager/images.S.o: $B/demo.elf $B/shim.bin $B/dsdt.aml
 $(GB)/root/guests/testman/images.S.o: $B/small.elf $B/flat32.bin
 
 # Multiboot loaders want ELF32; the code is 64-bit all the same.
@@ -98,6 +99,16 @@ $B/flat32.bin: guests/flat/flat32.S
 	@mkdir -p $(@D)
 	$Q$(CC) -m32 -c $< -o $(GB)/flat32.o
 	$Q$(LD) -m elf_i386 -Ttext 0x100000 --oformat binary $(GB)/flat32.o -o $@
+
+$B/shim.bin: guests/linux/shim.S guests/linux/shim.h
+	@mkdir -p $(GB)
+	$Q$(CC) -I. -c $< -o $(GB)/shim.o
+	$Q$(LD) -Ttext 0x2000 -e 0x2000 --oformat binary $(GB)/shim.o -o $@
+
+$B/dsdt.aml: guests/linux/dsdt.asl
+	@mkdir -p $(@D)
+	$(call say,IASL,$<)
+	$Q$(IASL) -vs -we -p $(@:.aml=) $< >$@.log 2>&1 || { cat $@.log; false; }
 
 # manager_image .. manager_image_end, for Septum's read-only data.
 $B/manager_image.o: $B/manager.elf

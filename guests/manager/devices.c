@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The devices of a guest: a serial line, two ways to end, and nothing else. A port or address that
- * nobody owns reads all ones, and writes go nowhere; an unknown MSR is #GP. */
+ * nobody owns reads all ones, and writes go nowhere; an unknown MSR is #GP. Linux guests have a
+ * little more, in platform.c. */
 #include "guests/lib/string.h"
-#include "guests/manager/manager.h"
+#include "guests/manager/linux.h"
 
 #define COM1	      0x3f8u
 #define COM1_END      0x400u
@@ -48,6 +49,8 @@ static u64 port_access(struct guest *g, const struct septum_event *e, u64 value)
 		guest_end(g, END_EXIT, value);
 	} else if (write && port == PORT_SHUTDOWN) {
 		shutdown_put(g, (u8)value);
+	} else if (g->is_linux) {
+		return platform_port(g, e, value);
 	}
 	return ones(e->size);
 }
@@ -82,9 +85,14 @@ void devices_serve(struct guest *g, const struct septum_event *e)
 			value = port_access(g, e, e->data[1]);
 		break;
 	case SEPTUM_EVENT_MSR:
-		answer(g, e, SEPTUM_VERDICT_INJECT, 0);
+		if (g->is_linux)
+			platform_msr(g, e);
+		else
+			answer(g, e, SEPTUM_VERDICT_INJECT, 0);
 		return;
 	default:
+		if (g->is_linux)
+			journal_unexplained(g, e);
 		break;
 	}
 	/* A guest that has ended keeps its event: it runs no more. */

@@ -48,6 +48,7 @@ static void halted(struct guest *g, const struct septum_event *e)
 
 static void serve(struct guest *g, const struct septum_event *e)
 {
+	journal_event(g, e);
 	switch (e->type) {
 	case SEPTUM_EVENT_MEMORY_FAULT:
 	case SEPTUM_EVENT_EXPLICIT:

@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "guests/lib/print.h"
-#include "guests/manager/manager.h"
+#include "guests/manager/linux.h"
 #include "guests/root/machine.h"
 
 /* A pool holds a guest's private pages, its tables and its vCPUs. */
 #define POOL_SPARE_BLOCKS 4ul
 
-static const char *type_name(const struct guest *g)
+static const char *build(struct guest *g)
 {
-	if (g->build.type == SEPTUM_PLAIN)
-		return "plain";
-	return g->build.shared_bit ? "sw-bit" : "sw";
+	const char *error;
+
+	if (!g->is_linux)
+		return guest_build(&g->vm, &g->build, &g->image);
+	error = guest_create(&g->vm, &g->build);
+	if (error)
+		return error;
+	error = linux_load(g);
+	if (error)
+		guest_abandon(&g->vm);
+	return error;
 }
 
 static const char *make(struct guest *g)
 {
-	bool pages = g->build.type == SEPTUM_SW_PROTECTED && g->build.backing == BACKING_BOTH;
+	bool pages = g->build.backing == BACKING_BOTH;
 	u64 blocks = POOL_SPARE_BLOCKS + (pages ? g->build.memory / LARGE_SIZE : 0);
 	const char *error;
 	struct reply r;
@@ -28,16 +36,16 @@ static const char *make(struct guest *g)
 	}
 	if (!g->vm.pool)
 		return "Septum refuses a pool";
-	error = guest_build(&g->vm, &g->build, &g->image);
+	error = build(g);
 	if (error)
 		return error;
 	r = septum(SEPTUM_CALL_VM_START, g->vm.id);
 	if (r.status != SEPTUM_OK)
 		return "Septum refuses to start it";
-	print("manager: vm %lu: type %s, %lu MiB, %u vCPU%s, policy %s", g->vm.id, type_name(g),
+	print("manager: vm %lu: type %s, %lu MiB, %u vCPU%s, policy %s", g->vm.id, g->type->name,
 	      g->build.memory >> 20, g->vm.vcpus, g->vm.vcpus == 1 ? "" : "s",
 	      policy_names[g->policy]);
-	if (g->build.shared_bit)
+	if (g->type->shared_bit)
 		print(", SHARED bit %lu", g->build.shared_bit);
 	print("\n");
 	return NULL;

@@ -2,11 +2,13 @@
 /* The embedded manager: runs guests, serves their events, holds the policy, reports.
  *
  * main.c creates the guests and ends with the report; loop.c runs them and hands each event to
- * policy.c (conversions) or devices.c (ports, device memory, MSRs; serial.c is the console).
+ * policy.c (conversions) or devices.c (ports, device memory, MSRs; serial.c is the console). What
+ * Linux guests need beyond that is in linux.h.
  */
 #ifndef GUESTS_MANAGER_MANAGER_H
 #define GUESTS_MANAGER_MANAGER_H
 
+#include "guests/manager/journal.h"
 #include "guests/root/build.h"
 #include "guests/root/vm.h"
 
@@ -17,6 +19,7 @@ enum policy { POLICY_CONVERT, POLICY_DENY, POLICY_ASK };
 enum end {
 	END_NONE,     /* it runs */
 	END_EXIT,     /* it ended itself, with a code */
+	END_RESET,    /* a Linux guest has reset itself */
 	END_SHUTDOWN, /* triple fault */
 	END_FAILED,   /* Septum could not go on with it */
 	END_HALTED,   /* all its vCPUs halt, and no interrupt will come */
@@ -26,15 +29,27 @@ enum end {
 
 struct uart {
 	u8 ier, lcr, mcr, scratch, dll, dlm;
+	bool empty_pending; /* the transmitter has become empty, and IIR has not said so yet */
 	char line[160];
 	unsigned length;
 };
 
+struct guest_type {
+	const char *name; /* of the option type= */
+	u32 type;	  /* enum septum_vm_type */
+	enum backing backing;
+	u64 policy; /* SEV, SEV-ES, SNP: the firmware's guest policy */
+	bool shared_bit;
+};
+
 struct guest {
 	struct vm vm;
+	const struct guest_type *type;
 	struct build build;
 	struct image image;
-	enum policy policy;
+	enum policy policy; /* of implicit conversions */
+	bool deny_explicit;
+	bool is_linux; /* image is a kernel, and the platform Linux's */
 	enum end end;
 	u64 code;   /* END_EXIT: the guest's; END_FAILED: enum septum_failure */
 	u64 detail; /* END_FAILED: what else Septum said */
@@ -44,6 +59,7 @@ struct guest {
 	u64 counters[SEPTUM_COUNTER_END]; /* as they were at the end */
 	u64 halted;			  /* bit n: vCPU n */
 	u64 ended_vcpus;
+	struct journal journal;
 };
 
 extern struct guest guests[GUESTS_MAX];

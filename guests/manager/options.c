@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Which guests to make: `guest` modules and the modules of theirs, or the demonstration.
  *
- *   guest [type=sw|sw-bit|plain] [shared-bit=N] [mem=64M] [vcpus=1] [pool=SIZE] [inplace] [discard]
- *         [policy=convert|deny|ask] [-- the guest's command line]
- *   module-of=N [-- the module's command line]     N: the guest's number, from 1
+ *   guest[=linux] [type=sw|sw-bit|plain|sev|sev-es|snp] [shared-bit=N] [mem=64M] [vcpus=1]
+ *         [inplace] [discard] [policy=convert|deny|ask] [explicit=allow|deny]
+ *         [-- the guest's command line]
+ *   module-of=N [cmdline] [-- the module's command line]
+ *
+ * N: the guest's number, from 1. A guest=linux is a kernel (bzImage); its module is the initrd, or
+ * with the word `cmdline` a text that is added to its command line. `implicit=` is `policy=`.
  */
 #include "guests/lib/print.h"
 #include "guests/lib/string.h"
@@ -12,6 +16,12 @@
 
 #define DEFAULT_MEMORY (64ul << 20)
 #define DEMO_MEMORY    (16ul << 20)
+
+/* Guest policies: SEV API 0.24, chapter 3; SEV-SNP firmware ABI 1.55, 4.3. */
+#define POLICY_NO_DEBUG	  (1ul << 0)
+#define POLICY_ES	  (1ul << 2)
+#define SNP_POLICY_SMT	  (1ul << 16) /* may run beside another thread */
+#define SNP_POLICY_ALWAYS (1ul << 17)
 
 struct guest guests[GUESTS_MAX];
 unsigned guest_count;
@@ -41,21 +51,37 @@ static const char *after_dashes(const char *line)
 	return "";
 }
 
+/* What each word of type= stands for. What frames can stand behind a page is given by some types.
+ */
+static const struct guest_type types[] = {
+	{"sw-bit", SEPTUM_SW_PROTECTED, BACKING_BOTH, 0, true},
+	{"sw", SEPTUM_SW_PROTECTED, BACKING_BOTH, 0, false},
+	{"plain", SEPTUM_PLAIN, BACKING_SHARED, 0, false},
+	{"sev", SEPTUM_SEV, BACKING_INPLACE, POLICY_NO_DEBUG, false},
+	{"sev-es", SEPTUM_SEV_ES, BACKING_INPLACE, POLICY_NO_DEBUG | POLICY_ES, false},
+	{"snp", SEPTUM_SNP, BACKING_BOTH, SNP_POLICY_ALWAYS | SNP_POLICY_SMT, false},
+};
+
 static const char *parse_type(const char *line, struct guest *g)
 {
-	char value[32];
+	char value[32] = "";
 	u64 highest = septum(SEPTUM_CALL_INFO, SEPTUM_INFO_SHARED_BIT_MAX).value;
+	u64 sev = septum(SEPTUM_CALL_INFO, SEPTUM_INFO_SEV).value;
 
-	g->build.type = SEPTUM_SW_PROTECTED;
-	g->build.shared_bit = highest;
+	g->type = &types[0];
 	if (option_find(line, "type", value, sizeof(value))) {
-		if (strcmp(value, "plain") == 0)
-			g->build.type = SEPTUM_PLAIN;
-		else if (strcmp(value, "sw") != 0 && strcmp(value, "sw-bit") != 0)
-			return "type= is none of sw, sw-bit, plain";
-		if (strcmp(value, "sw-bit") != 0)
-			g->build.shared_bit = 0;
+		g->type = NULL;
+		for (u32 i = 0; i < ARRAY_COUNT(types); i++)
+			if (strcmp(value, types[i].name) == 0)
+				g->type = &types[i];
+		if (!g->type)
+			return "type= is none of sw, sw-bit, plain, sev, sev-es, snp";
 	}
+	g->build.type = g->type->type;
+	g->build.backing = g->type->backing;
+	g->build.shared_bit = g->type->shared_bit ? highest : g->type->policy;
+	if (g->type->policy)
+		g->build.c_bit = sev & 0x3f;
 	if (option_find(line, "shared-bit", value, sizeof(value)) &&
 	    (!number_parse(value, &g->build.shared_bit) || g->build.shared_bit < 32 ||
 	     g->build.shared_bit > highest))
@@ -80,8 +106,17 @@ static const char *parse_guest(const char *line, struct guest *g)
 	    (!number_parse(value, &number) || number == 0 || number > SEPTUM_MAX_VCPUS))
 		return "vcpus= is not between 1 and 64";
 	g->build.vcpus = (u32)number;
-	if (option_find(line, "policy", value, sizeof(value)) && !policy_parse(value, &g->policy))
+	if ((option_find(line, "policy", value, sizeof(value)) ||
+	     option_find(line, "implicit", value, sizeof(value))) &&
+	    !policy_parse(value, &g->policy))
 		return "policy= is none of convert, deny, ask";
+	if (option_find(line, "explicit", value, sizeof(value))) {
+		g->deny_explicit = strcmp(value, "deny") == 0;
+		if (!g->deny_explicit && strcmp(value, "allow") != 0)
+			return "explicit= is none of allow, deny";
+	}
+	if (option_find(line, "guest", value, sizeof(value)))
+		g->is_linux = strcmp(value, "linux") == 0;
 	if (option_find(line, "inplace", value, sizeof(value)))
 		g->build.backing = BACKING_INPLACE;
 	if (option_find(line, "discard", value, sizeof(value)))
@@ -94,6 +129,9 @@ static const char *add_module(const struct septum_boot_module *m, const char *nu
 {
 	u64 n = 0;
 	struct image *image;
+	char none[2];
+	enum module_kind kind =
+		option_find(m->args, "cmdline", none, sizeof(none)) ? MODULE_CMDLINE : MODULE_DATA;
 
 	if (!number_parse(number, &n) || n == 0 || n > guest_count)
 		return "module-of= names no guest before it";
@@ -101,7 +139,7 @@ static const char *add_module(const struct septum_boot_module *m, const char *nu
 	if (image->module_count == IMAGE_MODULES)
 		return "too many modules for one guest";
 	image->modules[image->module_count++] =
-		(struct image_module){(const u8 *)m->base, m->size, after_dashes(m->args)};
+		(struct image_module){(const u8 *)m->base, m->size, after_dashes(m->args), kind};
 	return NULL;
 }
 

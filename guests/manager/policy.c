@@ -5,7 +5,7 @@
  *   deny     it does not: the guest gets a machine check
  *   ask      whoever sits at the console decides; nobody there means deny
  *
- * What the guest asks for explicitly it gets.
+ * What the guest asks for explicitly it gets, unless explicit=deny.
  */
 #include "guests/lib/cpu.h"
 #include "guests/lib/print.h"
@@ -41,7 +41,24 @@ static void convert(struct guest *g, const struct septum_event *e)
 		c.gpa = e->gpa & ~(PAGE_SIZE - 1);
 		c.size = PAGE_SIZE;
 	}
+	journal_conversion(g, e, c.gpa, c.size, true);
 	completion_put(&g->vm, &c);
+}
+
+static void deny(struct guest *g, const struct septum_event *e)
+{
+	journal_conversion(g, e, e->gpa & ~(PAGE_SIZE - 1), PAGE_SIZE, false);
+	answer(g, e, SEPTUM_VERDICT_INJECT, 0);
+}
+
+static void explicit_serve(struct guest *g, const struct septum_event *e)
+{
+	if (!g->deny_explicit) {
+		convert(g, e);
+		return;
+	}
+	journal_conversion(g, e, e->gpa, e->size, false);
+	answer(g, e, SEPTUM_VERDICT_COMPLETE, (u64)-SEPTUM_KVM_EPERM);
 }
 
 static u8 clock_seconds(void)
@@ -101,10 +118,12 @@ void policy_serve(struct guest *g, const struct septum_event *e)
 	bool grant = g->policy == POLICY_CONVERT;
 
 	if (e->type == SEPTUM_EVENT_EXPLICIT) {
-		convert(g, e);
+		explicit_serve(g, e);
 		return;
 	}
 	if (e->flags & not_by_converting) {
+		if (g->is_linux)
+			journal_unexplained(g, e);
 		answer(g, e, SEPTUM_VERDICT_INJECT, 0);
 		return;
 	}
@@ -113,5 +132,5 @@ void policy_serve(struct guest *g, const struct septum_event *e)
 	if (grant)
 		convert(g, e);
 	else
-		answer(g, e, SEPTUM_VERDICT_INJECT, 0);
+		deny(g, e);
 }

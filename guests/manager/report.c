@@ -27,7 +27,7 @@ void report_collect(struct guest *g)
 
 static bool ended_well(const struct guest *g)
 {
-	return g->end == END_EXIT && g->code == 0;
+	return g->end == END_EXIT && g->code == 0 && g->journal.unexplained == 0;
 }
 
 static void say_end(unsigned number, const struct guest *g)
@@ -36,6 +36,9 @@ static void say_end(unsigned number, const struct guest *g)
 	switch (g->end) {
 	case END_EXIT:
 		print(g->code ? "reported failure, code %lu" : "ended well", g->code);
+		break;
+	case END_RESET:
+		print("reset itself, as a kernel does after a panic");
 		break;
 	case END_SHUTDOWN:
 		print("ended in a triple fault");
@@ -88,6 +91,9 @@ int report(u64 leaked)
 		print("  %-32s %9s\n\n", "audit", "clean");
 	else
 		print("  %-32s %9s (invariant %lu)\n\n", "audit", "VIOLATED", audit.value);
+	for (unsigned i = 0; i < guest_count; i++)
+		if (guests[i].is_linux)
+			journal_print(&guests[i], i + 1);
 	for (unsigned i = 0; i < guest_count; i++) {
 		say_end(i + 1, &guests[i]);
 		well &= ended_well(&guests[i]);

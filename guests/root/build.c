@@ -56,7 +56,7 @@ static const char *add_vcpus(struct vm *vm, const struct image *image)
 	return NULL;
 }
 
-const char *guest_build(struct vm *vm, const struct build *b, struct image *image)
+const char *guest_create(struct vm *vm, const struct build *b)
 {
 	const char *error;
 	struct reply r;
@@ -68,13 +68,27 @@ const char *guest_build(struct vm *vm, const struct build *b, struct image *imag
 	if (r.status != SEPTUM_OK)
 		return refused("Septum refuses the VM", r);
 	error = add_memory(vm, b);
-	if (!error)
-		error = image_load(vm, image);
+	if (error)
+		guest_abandon(vm);
+	return error;
+}
+
+void guest_abandon(struct vm *vm)
+{
+	vm_destroy(vm);
+	vm->id = 0;
+}
+
+const char *guest_build(struct vm *vm, const struct build *b, struct image *image)
+{
+	const char *error = guest_create(vm, b);
+
+	if (error)
+		return error;
+	error = image_load(vm, image);
 	if (!error)
 		error = add_vcpus(vm, image);
-	if (error) {
-		vm_destroy(vm);
-		vm->id = 0;
-	}
+	if (error)
+		guest_abandon(vm);
 	return error;
 }

@@ -19,12 +19,21 @@ struct build {
 	u64 flags;	/* SEPTUM_VM_* */
 	enum backing backing;
 	bool shared; /* start with all memory shared instead of private */
+	u64 c_bit;   /* SEV, SEV-ES, SNP: number of the C-bit in page tables; else 0 */
 };
 
 /* RAX of vCPU n > 0 at its start; vCPU 0 has multiboot's magic number. */
 #define BUILD_AP_MAGIC 0x53410000u
 
-/* `vm->pool` is the pool to be used. On error (a sentence) a VM that was created is destroyed. */
+/* The VM with its memory, nothing loaded, no vCPU. `vm->pool` is the pool to be used. On error (a
+ * sentence) a VM that was created is destroyed. */
+const char *guest_create(struct vm *vm, const struct build *build);
+
+/* Destroys a VM that could not be finished. */
+void guest_abandon(struct vm *vm);
+
+/* The same, with the image loaded and the vCPUs made. `vm->pool` is the pool to be used. On error
+ * (a sentence) a VM that was created is destroyed. */
 const char *guest_build(struct vm *vm, const struct build *build, struct image *image);
 
 #endif

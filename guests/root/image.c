@@ -186,7 +186,7 @@ static const char *load_segments(struct vm *vm, const struct image *image,
 	return error;
 }
 
-static const char *load_staged(struct vm *vm, u64 gpa, const u8 *data, u64 size)
+const char *image_load_bytes(struct vm *vm, u64 gpa, const void *data, u64 size)
 {
 	u64 mark = memory_mark();
 	u8 *stage = memory_take(size, PAGE_SIZE);
@@ -255,7 +255,7 @@ static const char *load_info(struct vm *vm, struct image *image, u64 end)
 		end = start + m->size;
 		page->modules[i] = (struct multiboot_module){(u32)start, (u32)end,
 							     add_string(page, &used, m->args), 0};
-		error = load_staged(vm, start, m->data, m->size);
+		error = image_load_bytes(vm, start, m->data, m->size);
 	}
 	if (!error)
 		error = load_pages(vm, INFO_ADDRESS, page, PAGE_SIZE);
@@ -278,7 +278,7 @@ const char *image_load(struct vm *vm, struct image *image)
 			return "it does not fit into the guest's memory";
 		image->entry = FLAT_ADDRESS;
 		image->info = 0;
-		return load_staged(vm, FLAT_ADDRESS, image->data, image->size);
+		return image_load_bytes(vm, FLAT_ADDRESS, image->data, image->size);
 	}
 	if (!has_multiboot_header(image))
 		return "it is an ELF file without a multiboot header";

@@ -12,10 +12,16 @@
 
 #define IMAGE_MODULES 8u
 
+enum module_kind {
+	MODULE_DATA,
+	MODULE_CMDLINE, /* a Linux guest's command line, or the rest of it */
+};
+
 struct image_module {
 	const u8 *data;
 	u64 size;
 	const char *args;
+	enum module_kind kind;
 };
 
 struct image {
@@ -32,5 +38,9 @@ struct image {
 /* Loads into a BUILDING VM whose memory has its slots and attributes. NULL, or one plain sentence
  * that says why not. */
 const char *image_load(struct vm *vm, struct image *image);
+
+/* Copies bytes from anywhere to page-aligned guest memory through MEM_LOAD, many pages a call.
+ * NULL, or a sentence. */
+const char *image_load_bytes(struct vm *vm, u64 gpa, const void *data, u64 size);
 
 #endif
