@@ -104,6 +104,7 @@ static struct {
 	u32 value[ARRAY_COUNT(rows)][4]; /* what guests see, but for what depends on the vCPU */
 	u8 first[PLACES];		 /* by leaf: its first row, */
 	u8 count[PLACES];		 /* .. and how many subleaves it has */
+	const u32 *plain[PLACES];	 /* by leaf: the whole answer, if no vCPU or subleaf matters */
 	u32 basic_max, extended_max;
 	unsigned physical_bits;
 	/* XSAVE: where each component lies (standard form), SDM Vol. 1, 13.4.3 */
@@ -206,6 +207,8 @@ void cpuid_setup(void)
 		if (table.first[place] == NOWHERE)
 			table.first[place] = (u8)n;
 		table.count[place]++;
+		if (row->subleaf == SUBLEAF_ANY && row->leaf != 0x1 && row->leaf != 0x80000008)
+			table.plain[place] = value;
 	}
 }
 
@@ -400,6 +403,13 @@ static void root_answer(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 	out[1] = host.ebx;
 	out[2] = host.ecx;
 	out[3] = host.edx;
+}
+
+const u32 *cpuid_plain(u32 leaf)
+{
+	unsigned place = place_of(leaf);
+
+	return place != NOWHERE ? table.plain[place] : NULL;
 }
 
 void cpuid_answer(struct vcpu *v)

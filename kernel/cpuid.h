@@ -17,4 +17,8 @@ u64 cpuid_guest_xcr0(void);
 /* Width of a physical address, SHARED bit included. */
 unsigned cpuid_physical_bits(const struct vcpu *v);
 
+/* What every guest sees in this leaf, EAX to EDX, if that depends on neither vCPU nor subleaf; else
+ * NULL: see cpuid_answer(). */
+const u32 *cpuid_plain(u32 leaf);
+
 #endif

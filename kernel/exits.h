@@ -45,6 +45,8 @@ enum after io_exit(struct vcpu *v); /* kernel/io.c */
 enum after mmio_access(struct vcpu *v, const struct access *access); /* kernel/mmio.c */
 enum after msr_exit(struct vcpu *v, bool write);		     /* kernel/msr.c */
 enum after guest_call(struct vcpu *v);				     /* kernel/guest_call.c */
+/* The answer to a guest's hypercall made at `cpl`; false: it takes more than that. */
+bool guest_call_answer(u64 number, unsigned cpl, s64 *answer);
 void root_call(struct vcpu *v);					     /* kernel/hypercall.c */
 
 void count_exit(struct vcpu *v);

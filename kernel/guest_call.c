@@ -6,19 +6,23 @@
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
 
+bool guest_call_answer(u64 number, unsigned cpl, s64 *answer)
+{
+	*answer = cpl != 0 ? -SEPTUM_KVM_EPERM : -SEPTUM_KVM_ENOSYS;
+	return cpl != 0 || number != SEPTUM_HC_MAP_GPA_RANGE;
+}
+
 enum after guest_call(struct vcpu *v)
 {
 	bool wide = vendor->long_mode(v);
 	u64 mask = wide ? ~0ul : 0xfffffffful;
 	u64 number = v->gpr[RAX] & mask;
-	s64 answer = -SEPTUM_KVM_ENOSYS;
+	s64 answer;
 	unsigned length;
 
 	if (!exit_length(v, &length))
 		return after_of(v);
-	if (vendor->cpl_get(v) != 0) {
-		answer = -SEPTUM_KVM_EPERM;
-	} else if (number == SEPTUM_HC_MAP_GPA_RANGE) {
+	if (!guest_call_answer(number, vendor->cpl_get(v), &answer)) {
 		/* The instruction stays where it is until its answer is known: a request of many
 		 * runs goes on by being made again. */
 		pending_begin(v, PENDING_CALL, length);

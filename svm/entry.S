@@ -90,4 +90,88 @@ svm_enter:
 	ret
 	.size svm_enter, . - svm_enter
 
+/* void svm_enter_hot(u64 vmcb_pa, struct vcpu *v, u64 host_vmcb_pa)
+ *
+ * As svm_enter(), with svm_hot() called at each exit: while it returns true the guest is entered
+ * again, with nothing done between but saving and loading general registers. Nothing of the guest
+ * is in them while it runs.
+ */
+	.globl svm_enter_hot
+	.type svm_enter_hot, @function
+	.balign 16
+svm_enter_hot:
+	push	%rbp
+	push	%rbx
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	push	%rdx
+	push	%rdi
+	push	%rsi
+	mov	%rdi, %rax
+	vmload	%rax
+.Lhot:
+	mov	GPR(1)(%rsi), %rcx
+	mov	GPR(2)(%rsi), %rdx
+	mov	GPR(3)(%rsi), %rbx
+	mov	GPR(5)(%rsi), %rbp
+	mov	GPR(7)(%rsi), %rdi
+	mov	GPR(8)(%rsi), %r8
+	mov	GPR(9)(%rsi), %r9
+	mov	GPR(10)(%rsi), %r10
+	mov	GPR(11)(%rsi), %r11
+	mov	GPR(12)(%rsi), %r12
+	mov	GPR(13)(%rsi), %r13
+	mov	GPR(14)(%rsi), %r14
+	mov	GPR(15)(%rsi), %r15
+	mov	GPR(6)(%rsi), %rsi
+	vmrun	%rax
+	mov	(%rsp), %rax
+	mov	%rcx, GPR(1)(%rax)
+	mov	%rdx, GPR(2)(%rax)
+	mov	%rbx, GPR(3)(%rax)
+	mov	%rbp, GPR(5)(%rax)
+	mov	%rsi, GPR(6)(%rax)
+	mov	%rdi, GPR(7)(%rax)
+	mov	%r8, GPR(8)(%rax)
+	mov	%r9, GPR(9)(%rax)
+	mov	%r10, GPR(10)(%rax)
+	mov	%r11, GPR(11)(%rax)
+	mov	%r12, GPR(12)(%rax)
+	mov	%r13, GPR(13)(%rax)
+	mov	%r14, GPR(14)(%rax)
+	mov	%r15, GPR(15)(%rax)
+	mov	%rax, %rdi
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	xor	%ebx, %ebx
+	xor	%ebp, %ebp
+	xor	%esi, %esi
+	xor	%r8d, %r8d
+	xor	%r9d, %r9d
+	xor	%r10d, %r10d
+	xor	%r11d, %r11d
+	xor	%r12d, %r12d
+	xor	%r13d, %r13d
+	xor	%r14d, %r14d
+	xor	%r15d, %r15d
+	call	svm_hot
+	test	%al, %al
+	mov	(%rsp), %rsi
+	mov	8(%rsp), %rax
+	jnz	.Lhot
+	vmsave	%rax
+	add	$16, %rsp
+	pop	%rax
+	vmload	%rax
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbx
+	pop	%rbp
+	ret
+	.size svm_enter_hot, . - svm_enter_hot
+
 	.section .note.GNU-stack, "", @progbits

@@ -24,7 +24,7 @@ static u8 length_of(const struct vmcb *vmcb)
 /* The same for an instruction of `usual` bytes. BENCH: QEMU has no next RIP, and decoding in its
  * place is nothing that a processor of the last ten years makes Septum do; so the bench build, and
  * no other, believes that there are no prefixes. */
-static u8 length_usual(const struct vmcb *vmcb, u8 usual)
+u8 svm_length(const struct vmcb *vmcb, u8 usual)
 {
 #ifdef BENCH
 	if (!svm_features.next_rip)
@@ -86,11 +86,11 @@ void svm_exit_decode(struct vcpu *v)
 	switch ((u32)code) {
 	case VMEXIT_CPUID:
 		exit->reason = EXIT_CPUID;
-		exit->length = length_usual(vmcb, 2);
+		exit->length = svm_length(vmcb, 2);
 		break;
 	case VMEXIT_VMMCALL:
 		exit->reason = EXIT_HYPERCALL;
-		exit->length = length_usual(vmcb, 3);
+		exit->length = svm_length(vmcb, 3);
 		break;
 	case VMEXIT_NPF:
 		decode_nested_fault(exit, vmcb);

@@ -221,12 +221,12 @@ static void asid_renew(struct vendor_vcpu *s, struct svm_cpu *here, u64 epoch)
 }
 
 /* The processor has not entered the guest, and so not flushed either. */
-static void entry_refused(struct vendor_vcpu *s, struct svm_cpu *here, u64 rip)
+static void entry_refused(struct vendor_vcpu *s, struct svm_cpu *here)
 {
 	struct vmcb *vmcb = s->vmcb;
 
 	/* RIP and RAX may now be the host's (QEMU and Bochs do that). */
-	vmcb->save.rip = rip;
+	vmcb->save.rip = s->entry_rip;
 	vmcb->control.clean = 0;
 	vmcb->control.event = 0;
 	if (vmcb->control.tlb_control == TLB_FLUSH_ALL)
@@ -241,10 +241,11 @@ static void svm_run(struct vcpu *v)
 	struct vmcb *vmcb = s->vmcb;
 	struct cpu *cpu = this_cpu();
 	struct svm_cpu *here = &cpus[cpu->id];
-	u64 epoch, rip;
+	bool hot = !v->root && s->nmi == NMI_FREE;
+	u64 epoch;
 
 	clgi();
-	if (cpu->nmi_seen || cpu->kicked) {
+	if (nmi_or_kick(cpu)) {
 		/* It came while Septum ran, and is to be dealt with before anything else. One that
 		 * comes from here on makes VMRUN exit. */
 		stgi();
@@ -252,24 +253,29 @@ static void svm_run(struct vcpu *v)
 		v->exit.reason = EXIT_NMI;
 		return;
 	}
-	if (v->event.kind != EVENT_NONE || v->nmi_pending || v->interrupt >= 0)
+	if (v->event.kind != EVENT_NONE || v->nmi_pending || v->interrupt >= 0) {
 		svm_event_before_entry(v);
+		hot = false;
+	}
 	/* What it says is true of the CPU; each vCPU has an ASID and so an epoch of its own. */
 	(void)tlb_enter(s->tlb, cpu->id);
 	epoch = s->tlb->seen[cpu->id];
 	if (s->epoch != epoch || s->generation != here->generation)
 		asid_renew(s, here, epoch);
 	vmcb->save.rax = v->gpr[RAX];
-	rip = vmcb->save.rip;
+	s->entry_rip = vmcb->save.rip;
 	/* With the global flag clear nothing comes in before VMRUN; the flag that VMRUN finds lets
 	 * an interrupt out of a guest that has its own clear (15.21.1). */
 	__asm__ volatile("sti" : : : "memory");
-	svm_enter(s->vmcb_pa, v->gpr, here->host_vmcb_pa);
+	if (hot)
+		svm_enter_hot(s->vmcb_pa, v, here->host_vmcb_pa);
+	else
+		svm_enter(s->vmcb_pa, v->gpr, here->host_vmcb_pa);
 	__asm__ volatile("cli" : : : "memory");
 	tlb_leave(cpu->id);
 	stgi();
 	if ((u32)vmcb->control.exit_code == VMEXIT_INVALID) {
-		entry_refused(s, here, rip);
+		entry_refused(s, here);
 		svm_exit_decode(v);
 		return;
 	}

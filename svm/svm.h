@@ -43,6 +43,7 @@ struct vendor_vcpu {
 	bool window;	/* V_IRQ and the VINTR intercept are on */
 	bool step_tf;	/* NMI_STEP: the guest had set TF itself */
 	u64 iret_rip;	/* NMI_IRET, NMI_STEP */
+	u64 entry_rip;	/* at the last entry */
 };
 
 /* What SVM has on this machine (CPUID 80000008h, 8000000Ah); written once. */
@@ -55,6 +56,12 @@ extern struct svm_features svm_features;
 
 /* Enters the guest; svm/entry.S. */
 void svm_enter(u64 vmcb_pa, u64 *gprs, u64 host_vmcb_pa);
+/* The same for a guest to whom nothing is to be delivered: lets svm_hot() look at each exit and
+ * returns with the first that it leaves. */
+void svm_enter_hot(u64 vmcb_pa, struct vcpu *v, u64 host_vmcb_pa);
+/* svm/hot.c: true: the exit has been answered, enter again. GIF is clear and FS, GS, TR and the
+ * syscall MSRs are the guest's: no this_cpu(), no lock, nothing that can fault. */
+bool svm_hot(struct vcpu *v);
 
 static inline void vmcb_changed(struct vmcb *vmcb, u64 clean)
 {
@@ -88,7 +95,9 @@ void svm_event_after_exit(struct vcpu *v);
 bool svm_event_nmi_track(struct vcpu *v, u32 exit_code);
 void svm_event_window_done(struct vendor_vcpu *s);
 
-/* svm/exit.c: fills v->exit from the VMCB. */
+/* svm/exit.c: bytes of the instruction that exited, `usual` without prefixes; 0: not known. */
+u8 svm_length(const struct vmcb *vmcb, u8 usual);
+/* Fills v->exit from the VMCB. */
 void svm_exit_decode(struct vcpu *v);
 
 /* svm/state.c: the operations on registers. */

@@ -64,6 +64,12 @@ static inline struct cpu *this_cpu(void)
 	return cpu;
 }
 
+/* An NMI for the root or a kick has come to this processor and is not taken yet. */
+static inline bool nmi_or_kick(const struct cpu *cpu)
+{
+	return *(const volatile u16 *)&cpu->nmi_seen != 0;
+}
+
 enum cpu_vendor { CPU_INTEL, CPU_AMD, CPU_OTHER };
 
 struct cpu_features {
