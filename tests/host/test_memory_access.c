@@ -16,7 +16,7 @@
 #define RAW(gfn) ((gfn) << PAGE_SHIFT)
 
 static struct memory mem;
-static volatile bool stop;
+static int stop; /* no volatile bool: UBSan's check of it is hoisted out of a loop */
 static u64 word __attribute__((aligned(64)));
 
 static int setup(void **state)
@@ -39,7 +39,7 @@ static int setup(void **state)
 
 static void *toggle(void *at)
 {
-	for (u64 value = 0; !stop; value = ~value)
+	for (u64 value = 0; !__atomic_load_n(&stop, __ATOMIC_RELAXED); value = ~value)
 		*(volatile u64 *)at = value;
 	return NULL;
 }
@@ -47,12 +47,12 @@ static void *toggle(void *at)
 /* Another processor writes all zeroes and all ones in turn; what is read is one of the two. */
 static void reads_are_whole(void **state)
 {
-	u64 *at = (u64 *)window_map(WINDOW_GUEST, pfn(FRAME));
+	u64 *at = fake_frame(pfn(FRAME));
 	unsigned torn = 0;
 	pthread_t other;
 
 	(void)state;
-	stop = false;
+	__atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
 	assert_int_equal(pthread_create(&other, NULL, toggle, at), 0);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		u64 eight = 1;
@@ -66,14 +66,14 @@ static void reads_are_whole(void **state)
 		torn += four != 0 && four != ~0u;
 		torn += two != 0 && two != 0xffff;
 	}
-	stop = true;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	assert_int_equal(pthread_join(other, NULL), 0);
 	assert_int_equal(torn, 0);
 }
 
 static void *look(void *at)
 {
-	while (!stop) {
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		u64 seen = *(volatile u64 *)at;
 
 		if (seen != 0 && seen != ~0ul)
@@ -85,11 +85,11 @@ static void *look(void *at)
 /* What is written is seen whole. */
 static void writes_are_whole(void **state)
 {
-	u64 *at = (u64 *)window_map(WINDOW_GUEST, pfn(FRAME));
+	u64 *at = fake_frame(pfn(FRAME));
 	pthread_t other;
 
 	(void)state;
-	stop = false;
+	__atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
 	word = 0;
 	*at = 0;
 	assert_int_equal(pthread_create(&other, NULL, look, at), 0);
@@ -98,7 +98,7 @@ static void writes_are_whole(void **state)
 
 		(void)memory_write(&mem, RAW(GFN), &value, 8);
 	}
-	stop = true;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	assert_int_equal(pthread_join(other, NULL), 0);
 	assert_int_equal(word, 0);
 }
@@ -106,7 +106,7 @@ static void writes_are_whole(void **state)
 /* Sizes and places that no single access can be: byte by byte, and nothing beside. */
 static void odd_ones_are_copied(void **state)
 {
-	u8 *at = (u8 *)window_map(WINDOW_GUEST, pfn(FRAME));
+	u8 *at = fake_frame(pfn(FRAME));
 	u8 from[16], to[16];
 
 	(void)state;
