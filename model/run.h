@@ -33,25 +33,27 @@
 #define REG_COUNT 16u
 
 struct run {
-	unsigned cpu;
 	struct vmcb *vmcb; /* the model's own, which runs */
 	u64 vmcb_pa;
-	u8 *msrpm;	    /* the client's and what the model needs; two pages */
-	u64 gpr[REG_COUNT]; /* but RAX and RSP, which are vmcb->save's */
-	struct vmsa vmsa;
-	struct host_fpu fpu;
+	u8 *msrpm;    /* the client's and what the model needs; two pages */
+	u64 msrpm_of; /* the VMCB (frame) whose map it is */
 
 	/* The client's. */
 	pfn_t client, vmsa_page;
-	struct vmcb_control control;
 	u64 *client_gpr;
+	struct vmcb_control control;
 
-	struct view view;
 	struct space *space;
-	u64 ghcb;	 /* MSR C0010130h */
-	bool delivering; /* a #VC, whose frame may fault */
+	u64 ghcb; /* MSR C0010130h */
 	/* What the client will find. */
 	u64 code, info1, info2;
+
+	u64 gpr[REG_COUNT]; /* but RAX and RSP, which are vmcb->save's */
+	struct host_fpu fpu;
+	struct vmsa vmsa;
+	struct view view;
+	unsigned cpu;
+	bool delivering; /* a #VC, whose frame may fault */
 };
 
 /* What is to be done after something has been dealt with. */

@@ -33,10 +33,10 @@
 #define RMP_ALIGN      0x2000ul
 #define RMP_BITS       BIT(52)
 
-static struct msrs {
+static struct registers {
 	bool known; /* the values of after a reset are there */
 	u64 syscfg, hwcr, hsave_pa, rmp_base, rmp_end;
-} msrs[CPU_MAX];
+} cpus[CPU_MAX];
 static bool ready;
 
 /* At the first question, which is at start-up. */
@@ -54,12 +54,12 @@ static void setup(void)
 	run_setup(model_cpu_count());
 }
 
-static struct msrs *here(void)
+static struct registers *here(void)
 {
-	struct msrs *m = &msrs[cpu_self()];
+	struct registers *m = &cpus[cpu_self()];
 
 	if (!m->known) {
-		*m = (struct msrs){
+		*m = (struct registers){
 			.known = true,
 			.syscfg = SYSCFG_MEM_ENC,
 			.hwcr = HWCR_SMM_LOCK | HWCR_TSC_P0,
@@ -83,7 +83,7 @@ static struct sev_cpuid sev_cpuid(void)
 
 bool sev_run_allowed(unsigned cpu, u32 asid, bool es)
 {
-	const struct msrs *m = &msrs[cpu];
+	const struct registers *m = &cpus[cpu];
 
 	/* The save area that VMRUN uses is this CPU's own MSR, if the client never wrote it. */
 	if (m->known && (m->hsave_pa == 0 || (m->hwcr & HWCR_SMM_LOCK) == 0))
@@ -91,7 +91,7 @@ bool sev_run_allowed(unsigned cpu, u32 asid, bool es)
 	return asid != 0 && asid <= ASID_MAX && (es ? asid < ASID_MIN_SEV : asid >= ASID_MIN_SEV);
 }
 
-static bool hsave_write(struct msrs *m, u64 value)
+static bool hsave_write(struct registers *m, u64 value)
 {
 	struct rmp_entry entry;
 
@@ -114,7 +114,7 @@ static bool rmp_bound_write(u64 *bound, u64 value, u64 address)
 	return true;
 }
 
-static bool syscfg_write(struct msrs *m, u64 value)
+static bool syscfg_write(struct registers *m, u64 value)
 {
 	if ((m->syscfg & SYSCFG_SNP_EN) != 0)
 		return true; /* ignored */
@@ -128,7 +128,7 @@ static bool syscfg_write(struct msrs *m, u64 value)
 
 static bool sev_msr_read(u32 index, u64 *value)
 {
-	const struct msrs *m = here();
+	const struct registers *m = here();
 
 	setup();
 	switch (index) {
@@ -157,7 +157,7 @@ static bool sev_msr_read(u32 index, u64 *value)
 
 static bool sev_msr_write(u32 index, u64 value)
 {
-	struct msrs *m = here();
+	struct registers *m = here();
 
 	setup();
 	switch (index) {
@@ -194,11 +194,11 @@ unsigned model_cpu_count(void)
 	return cpu_count;
 }
 
-void model_cpu_msrs(unsigned cpu, struct model_msrs *out)
+void model_cpu_msrs(unsigned cpu, struct model_msrs *msrs)
 {
-	const struct msrs *m = &msrs[cpu];
+	const struct registers *m = &cpus[cpu];
 
-	*out = (struct model_msrs){
+	*msrs = (struct model_msrs){
 		.syscfg = m->syscfg,
 		.hwcr = m->hwcr,
 		.hsave_pa = m->hsave_pa,
