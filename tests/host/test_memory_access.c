@@ -7,12 +7,14 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RAM	 8192ul
 #define POOL	 4096ul
 #define FRAME	 1024ul
 #define GFN	 16ul
-#define ROUNDS	 4000u
+#define ROUNDS	 20000u
+#define PACE	 50u /* rounds between two naps: the other thread may have no processor */
 #define RAW(gfn) ((gfn) << PAGE_SHIFT)
 
 static struct memory mem;
@@ -59,6 +61,8 @@ static void reads_are_whole(void **state)
 		u32 four = 1;
 		u16 two = 1;
 
+		if (i % PACE == 0)
+			usleep(1);
 		(void)memory_read(&mem, RAW(GFN), &eight, 8);
 		(void)memory_read(&mem, RAW(GFN) + 4, &four, 4);
 		(void)memory_read(&mem, RAW(GFN) + 2, &two, 2);
