@@ -229,6 +229,32 @@ bool crypto_gcm_open(const struct crypto_gcm *message)
 	return job.good;
 }
 
+/* AES-128-CTR */
+
+struct ctr_job {
+	const u8 *key, *iv;
+	void *data;
+	size_t size;
+};
+
+static void do_ctr(void *argument)
+{
+	struct ctr_job *job = argument;
+	br_aes_ct64_ctr_keys keys;
+	u32 counter;
+
+	memcpy(&counter, job->iv + GCM_IV_SIZE, sizeof(counter));
+	br_aes_ct64_ctr_init(&keys, job->key, 16);
+	br_aes_ct64_ctr_run(&keys, job->iv, __builtin_bswap32(counter), job->data, job->size);
+}
+
+void crypto_aes128_ctr(const u8 key[16], const u8 iv[16], void *data, size_t size)
+{
+	struct ctr_job job = {.key = key, .iv = iv, .data = data, .size = size};
+
+	run(do_ctr, &job);
+}
+
 /* ECDSA */
 
 struct p384_job {

@@ -53,6 +53,9 @@ struct crypto_gcm {
 void crypto_gcm_seal(const struct crypto_gcm *message);
 bool crypto_gcm_open(const struct crypto_gcm *message);
 
+/* AES-128 in counter mode, in place. The last four bytes of the IV count blocks. */
+void crypto_aes128_ctr(const u8 key[16], const u8 iv[16], void *data, size_t size);
+
 /* ECDSA over P-384 (FIPS 186-4; the nonce as RFC 6979 says, so a signature repeats exactly).
  * `digest` is SHA-384; a point is X then Y, a signature R then S. False: not a key, not a point,
  * not this digest's signature. */
