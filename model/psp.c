@@ -86,8 +86,16 @@ u32 psp_page_get(u64 address, struct rmp_entry *entry, enum rmp_page_state *stat
 	if (psp.rmp_initialised && address >= psp.rmp_first.n && address <= psp.rmp_last.n)
 		return SEV_INVALID_ADDRESS;
 	rmp_lock();
-	*state = rmp_get(hpa_to_pfn(hpa(address)), entry) ? rmp_entry_state(entry)
-							  : RMP_STATE_DEFAULT;
+	if (rmp_get(hpa_to_pfn(hpa(address)), entry)) {
+		struct rmp_entry head =
+			*entry; /* of a 2 MiB entry, the first page's says what it is */
+
+		if (head.large)
+			head.gpa -= address & (BLOCK_PAGES - 1) << PAGE_SHIFT;
+		*state = rmp_entry_state(&head);
+	} else {
+		*state = RMP_STATE_DEFAULT;
+	}
 	rmp_unlock();
 	return SEV_SUCCESS;
 }
@@ -190,46 +198,47 @@ struct command {
 	u8 buffer; /* enum buffer */
 };
 
-#define SIZE(member, last)                                                                         \
-	(offsetof(union psp_command, member.last) + sizeof(((union psp_command *)0)->member.last))
+/* Up to and with the last field that the firmware looks at. */
+#define SIZE(field)                                                                                \
+	(offsetof(union psp_command, field) + sizeof(((union psp_command *)NULL)->field))
 
 static const struct command commands[] = {
-	[SEV_INIT] = {psp_sev_init, SIZE(sev_init, tmr_size), IN},
+	[SEV_INIT] = {psp_sev_init, SIZE(sev_init.tmr_size), IN},
 	[SEV_SHUTDOWN] = {psp_sev_shutdown, 0, NONE},
-	[SEV_PLATFORM_STATUS] = {psp_sev_platform_status, SIZE(sev_platform_status, guests), OUT},
+	[SEV_PLATFORM_STATUS] = {psp_sev_platform_status, SIZE(sev_platform_status.guests), OUT},
 	[SEV_DF_FLUSH] = {psp_df_flush, 0, NONE},
 	[SEV_NOP] = {psp_nop, 0, NONE},
-	[SEV_DECOMMISSION] = {psp_sev_decommission, SIZE(sev_handle, handle), IN},
-	[SEV_ACTIVATE] = {psp_sev_activate, SIZE(sev_activate, asid), IN},
-	[SEV_DEACTIVATE] = {psp_sev_deactivate, SIZE(sev_handle, handle), IN},
-	[SEV_GUEST_STATUS] = {psp_sev_guest_status, SIZE(sev_guest_status, state), IN_OUT},
-	[SEV_LAUNCH_START] = {psp_sev_launch_start, SIZE(sev_launch_start, session_size), IN_OUT},
-	[SEV_LAUNCH_UPDATE_DATA] = {psp_sev_launch_update_data, SIZE(sev_range, size), IN},
-	[SEV_LAUNCH_UPDATE_VMSA] = {psp_sev_launch_update_vmsa, SIZE(sev_range, size), IN},
-	[SEV_LAUNCH_MEASURE] = {psp_sev_launch_measure, SIZE(sev_range, size), IN_OUT_LENGTH},
-	[SEV_LAUNCH_SECRET] = {psp_sev_launch_secret, SIZE(sev_secret, transport_size), IN},
-	[SEV_LAUNCH_FINISH] = {psp_sev_launch_finish, SIZE(sev_handle, handle), IN},
-	[SEV_DBG_DECRYPT] = {psp_sev_dbg_decrypt, SIZE(sev_debug, size), IN},
+	[SEV_DECOMMISSION] = {psp_sev_decommission, SIZE(sev_handle.handle), IN},
+	[SEV_ACTIVATE] = {psp_sev_activate, SIZE(sev_activate.asid), IN},
+	[SEV_DEACTIVATE] = {psp_sev_deactivate, SIZE(sev_handle.handle), IN},
+	[SEV_GUEST_STATUS] = {psp_sev_guest_status, SIZE(sev_guest_status.state), IN_OUT},
+	[SEV_LAUNCH_START] = {psp_sev_launch_start, SIZE(sev_launch_start.session_size), IN_OUT},
+	[SEV_LAUNCH_UPDATE_DATA] = {psp_sev_launch_update_data, SIZE(sev_range.size), IN},
+	[SEV_LAUNCH_UPDATE_VMSA] = {psp_sev_launch_update_vmsa, SIZE(sev_range.size), IN},
+	[SEV_LAUNCH_MEASURE] = {psp_sev_launch_measure, SIZE(sev_range.size), IN_OUT_LENGTH},
+	[SEV_LAUNCH_SECRET] = {psp_sev_launch_secret, SIZE(sev_secret.transport_size), IN},
+	[SEV_LAUNCH_FINISH] = {psp_sev_launch_finish, SIZE(sev_handle.handle), IN},
+	[SEV_DBG_DECRYPT] = {psp_sev_dbg_decrypt, SIZE(sev_debug.size), IN},
 	[SNP_INIT] = {psp_snp_init, 0, NONE},
 	[SNP_SHUTDOWN] = {psp_snp_shutdown, 0, NONE},
-	[SNP_PLATFORM_STATUS] = {psp_snp_platform_status, SIZE(address, address), IN},
+	[SNP_PLATFORM_STATUS] = {psp_snp_platform_status, SIZE(address.address), IN},
 	[SNP_DF_FLUSH] = {psp_df_flush, 0, NONE},
 	[SNP_INIT_EX] = {psp_snp_init_ex, sizeof(struct snp_cmd_init_ex), IN},
 	[SNP_SHUTDOWN_EX] = {psp_snp_shutdown_ex, sizeof(struct snp_cmd_shutdown_ex), IN},
-	[SNP_DECOMMISSION] = {psp_snp_decommission, SIZE(address, address), IN},
-	[SNP_ACTIVATE] = {psp_snp_activate, SIZE(activate, asid), IN},
-	[SNP_GUEST_STATUS] = {psp_snp_guest_status, SIZE(guest_status, status), IN},
-	[SNP_GCTX_CREATE] = {psp_snp_gctx_create, SIZE(address, address), IN},
-	[SNP_GUEST_REQUEST] = {psp_snp_guest_request, SIZE(guest_request, response), IN},
+	[SNP_DECOMMISSION] = {psp_snp_decommission, SIZE(address.address), IN},
+	[SNP_ACTIVATE] = {psp_snp_activate, SIZE(activate.asid), IN},
+	[SNP_GUEST_STATUS] = {psp_snp_guest_status, SIZE(guest_status.status), IN},
+	[SNP_GCTX_CREATE] = {psp_snp_gctx_create, SIZE(address.address), IN},
+	[SNP_GUEST_REQUEST] = {psp_snp_guest_request, SIZE(guest_request.response), IN},
 	[SNP_LAUNCH_START] = {psp_snp_launch_start, sizeof(struct snp_cmd_launch_start), IN},
 	[SNP_LAUNCH_UPDATE] = {psp_snp_launch_update, sizeof(struct snp_cmd_launch_update), IN},
 	[SNP_LAUNCH_FINISH] = {psp_snp_launch_finish, sizeof(struct snp_cmd_launch_finish), IN},
-	[SNP_DBG_DECRYPT] = {psp_snp_dbg_decrypt, SIZE(debug, to), IN},
-	[SNP_PAGE_RECLAIM] = {psp_snp_page_reclaim, SIZE(address, address), IN},
-	[SNP_PAGE_UNSMASH] = {psp_snp_page_unsmash, SIZE(address, address), IN},
+	[SNP_DBG_DECRYPT] = {psp_snp_dbg_decrypt, SIZE(debug.to), IN},
+	[SNP_PAGE_RECLAIM] = {psp_snp_page_reclaim, SIZE(address.address), IN},
+	[SNP_PAGE_UNSMASH] = {psp_snp_page_unsmash, SIZE(address.address), IN},
 	[SNP_CONFIG] = {psp_snp_config, sizeof(struct snp_cmd_config), IN},
 	[SNP_COMMIT] = {psp_snp_commit, sizeof(struct snp_cmd_commit), IN},
-	[SNP_FEATURE_INFO] = {psp_snp_feature_info, SIZE(feature_info, address), IN},
+	[SNP_FEATURE_INFO] = {psp_snp_feature_info, SIZE(feature_info.address), IN},
 };
 
 /* A buffer that the firmware may have written becomes RECLAIM, so that the host has to ask for it
@@ -252,12 +261,13 @@ static void buffer_to_reclaim(u64 address, u64 size)
 
 static u32 execute(u32 number, u64 address)
 {
-	const struct command *command = &commands[number];
+	const struct command *command;
 	union psp_command c;
 	u32 status;
 
-	if (number >= ARRAY_COUNT(commands) || !command->run)
+	if (number >= ARRAY_COUNT(commands) || !commands[number].run)
 		return SEV_INVALID_COMMAND;
+	command = &commands[number];
 	memset(&c, 0, sizeof(c));
 	if (command->buffer == NONE)
 		return command->run(&c);

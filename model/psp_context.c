@@ -47,13 +47,13 @@ void psp_context_seal(u64 address, const struct psp_context *context)
 static bool open_page(u64 address, struct psp_context *context)
 {
 	struct sealed sealed;
+	struct crypto_gcm message;
 	u8 iv[GCM_IV_SIZE];
-	struct crypto_gcm message = message_of(&sealed, iv, context);
 
 	memcpy(&sealed, page_of(address), sizeof(sealed));
-	memcpy(iv, &sealed.count, sizeof(sealed.count));
 	sealed.address = address;
 	memcpy(context, sealed.content, sizeof(*context));
+	message = message_of(&sealed, iv, context);
 	return crypto_gcm_open(&message);
 }
 
