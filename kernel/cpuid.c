@@ -6,6 +6,7 @@
  */
 #include "kernel/cpuid.h"
 #include "arch/x86/io.h"
+#include "arch/x86/tsc.h"
 #include "kernel/exits.h"
 #include "kernel/string.h"
 #include "kernel/vendor.h"
@@ -358,6 +359,76 @@ static void guest_answer(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4]
 		out[0] = 48u << 8 | cpuid_physical_bits(v);
 }
 
+#define LEAF1_ECX_X2APIC   B(21)
+#define LEAF1_ECX_DEADLINE B(24)
+#define LEAF1_EDX_APIC	   B(9)
+#define LEAF1_EDX_HTT	   B(28)
+#define LEAF6_EAX_ARAT	   B(2)
+#define LEVEL_THREAD	   1u /* leaf 0xb, ECX[15:8] */
+#define LEVEL_CORE	   2u
+
+/* Levels of the topology: one thread a core, and the cores of the VM. */
+static void topology_leaf(const struct vcpu *v, u32 subleaf, u32 out[4])
+{
+	u32 cores = v->vm->vcpu_limit;
+
+	out[2] = subleaf & 0xff;
+	out[3] = v->lapic.id;
+	if (subleaf == 0) {
+		out[1] = 1;
+		out[2] |= LEVEL_THREAD << 8;
+	} else if (subleaf == 1) {
+		out[0] = cores > 1 ? 32 - (u32)__builtin_clz(cores - 1) : 0;
+		out[1] = cores;
+		out[2] |= LEVEL_CORE << 8;
+	}
+}
+
+/* What a local APIC adds: <septum/abi.h>, part 7. */
+static void apic_leaf(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
+{
+	u64 hz = tsc_frequency();
+	u32 mhz = (u32)(hz / 1000000);
+
+	switch (leaf) {
+	case 0x0:
+		out[0] = BASIC_MAX;
+		return;
+	case 0x1:
+		out[2] |= LEAF1_ECX_X2APIC | LEAF1_ECX_DEADLINE;
+		out[3] |= lapic_on(&v->lapic) ? LEAF1_EDX_APIC : 0;
+		if (v->vm->vcpu_limit > 1) {
+			out[3] |= LEAF1_EDX_HTT;
+			out[1] |= v->vm->vcpu_limit << 16;
+		}
+		return;
+	case 0x6:
+		out[0] |= LEAF6_EAX_ARAT;
+		return;
+	case 0xb:
+		topology_leaf(v, subleaf, out);
+		return;
+	case 0x15:
+		out[0] = 1;
+		out[1] = 1u << LAPIC_CLOCK_LOG;
+		out[2] = (u32)(hz >> LAPIC_CLOCK_LOG);
+		return;
+	case 0x16:
+		out[0] = out[1] = mhz;
+		out[2] = mhz >> LAPIC_CLOCK_LOG;
+		return;
+	case 0x40000000:
+		out[0] = 0x40000010;
+		return;
+	case 0x40000010:
+		out[0] = (u32)(hz / 1000);
+		out[1] = (u32)((hz >> LAPIC_CLOCK_LOG) / 1000);
+		return;
+	default:
+		return;
+	}
+}
+
 /* Everything but what Septum uses itself or does not switch. */
 static void root_answer(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 {
@@ -421,6 +492,8 @@ void cpuid_answer(struct vcpu *v)
 		root_answer(v, leaf, subleaf, out);
 	else
 		guest_answer(v, leaf, subleaf, out);
+	if (v->has_apic)
+		apic_leaf(v, leaf, subleaf, out);
 	v->gpr[RAX] = out[0];
 	v->gpr[RBX] = out[1];
 	v->gpr[RCX] = out[2];

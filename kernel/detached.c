@@ -7,6 +7,7 @@
 #include "arch/x86/smp.h"
 #include "kernel/emulate.h"
 #include "kernel/exits.h"
+#include "kernel/lapic_vcpu.h"
 #include "kernel/panic.h"
 #include "kernel/protocol.h"
 #include "kernel/trace.h"
@@ -33,6 +34,11 @@ static void run(struct vcpu *v)
 			after = emulate_continue(v);
 			continue;
 		}
+		if (v->has_apic) {
+			after = lapic_enter(v, NEVER);
+			if (after != AFTER_RESUME)
+				continue;
+		}
 		vendor->run(v);
 		after = exit_handle(v);
 		/* Its own timer, or what the root has sent to a CPU that is not its own. */
@@ -46,7 +52,9 @@ static void sleep(const struct vcpu *v)
 {
 	const struct ring *ring = &v->vm->ring;
 
-	if (v->dead || v->wait != WAIT_EVENT || ring->broken)
+	if (!v->dead && v->wait == WAIT_HALTED && v->has_apic && lapic_alarm(v) != NEVER)
+		cpu_sleep_until(lapic_alarm(v));
+	else if (v->dead || v->wait != WAIT_EVENT || ring->broken)
 		cpu_sleep();
 	else /* not MWAIT: nothing would bound it when the processor misses a write of the root's */
 		cpu_sleep_poll();

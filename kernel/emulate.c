@@ -24,6 +24,8 @@ enum status emulate_complete(struct vcpu *v, u64 value)
 		v->pending.kind = PENDING_NONE;
 		if (value == 0 && !v->nmi_pending && !(v->pending.data[0] && v->interrupt >= 0))
 			v->wait = WAIT_HALTED;
+		v->halted = v->has_apic && v->wait == WAIT_HALTED;
+		v->halt_if = false;
 		return OK;
 	case PENDING_STRING_IN:
 		/* The manager may use its page for something else as soon as this is done. */

@@ -4,11 +4,13 @@
 #include "arch/x86/io.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/smp.h"
+#include "arch/x86/timer.h"
 #include "arch/x86/traps.h"
 #include "kernel/cpuid.h"
 #include "kernel/emulate.h"
 #include "kernel/exits.h"
 #include "kernel/guest_access.h"
+#include "kernel/lapic_vcpu.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
 #include "kernel/protocol.h"
@@ -16,6 +18,7 @@
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
 
+#define RFLAGS_TF   BIT(8)
 #define RFLAGS_IF   BIT(9)
 #define CR4_OSXSAVE BIT(18)
 
@@ -36,6 +39,7 @@ static const u8 counter_of[EXIT_REASON_COUNT] = {
 	[EXIT_WBINVD] = SEPTUM_COUNTER_EXIT_OTHER,
 	[EXIT_WINDOW] = SEPTUM_COUNTER_EXIT_WINDOW,
 	[EXIT_SHUTDOWN] = SEPTUM_COUNTER_EXIT_SHUTDOWN,
+	[EXIT_TIMER] = SEPTUM_COUNTER_EXIT_TIMER,
 	[EXIT_INIT] = SEPTUM_COUNTER_EXIT_OTHER,
 	[EXIT_INVALID] = SEPTUM_COUNTER_EXIT_OTHER,
 	[EXIT_UNKNOWN] = SEPTUM_COUNTER_EXIT_OTHER,
@@ -170,10 +174,19 @@ static enum after halt(struct vcpu *v)
 		.type = SEPTUM_EVENT_HALT,
 		.flags = interruptible ? SEPTUM_EVENT_INTERRUPTIBLE : 0,
 	};
+	unsigned length;
 
 	/* A halted processor stands behind its HLT. */
-	if (!exit_skip(v))
+	if (!exit_length(v, &length))
 		return after_of(v);
+	vendor->skip(v, length);
+	if (v->has_apic && interruptible) {
+		/* lapic_enter() looks. A step ends with the HLT itself. */
+		v->halted = (vendor->rflags_get(v) & RFLAGS_TF) == 0;
+		v->halt_if = true;
+		v->halt_length = (u8)length;
+		return AFTER_RESUME;
+	}
 	if (v->nmi_pending || (interruptible && v->interrupt >= 0))
 		return AFTER_RESUME;
 	pending_begin(v, PENDING_HALT, 0);
@@ -194,7 +207,7 @@ static enum after guest_exit(struct vcpu *v)
 	case EXIT_NESTED_FAULT:
 		return access_fault(v, &v->exit.access, v->exit.code) ? AFTER_RESUME : after_of(v);
 	case EXIT_INTERRUPT:
-		return AFTER_INTERRUPT;
+		return cpu_self() == 0 && timer_fired() ? AFTER_RESUME : AFTER_INTERRUPT;
 	case EXIT_NMI:
 		return AFTER_RESUME; /* nmi_take() knows more */
 	case EXIT_IO:
@@ -216,6 +229,7 @@ static enum after guest_exit(struct vcpu *v)
 		/* No guest has a device of its own, so all its memory is coherent. */
 		return skip(v);
 	case EXIT_WINDOW:
+	case EXIT_TIMER:
 	case EXIT_INIT: /* sent by the root to a CPU that is not its own */
 		return AFTER_RESUME;
 	case EXIT_SHUTDOWN:
@@ -292,6 +306,7 @@ static enum after root_exit(struct vcpu *v)
 	case EXIT_INTERRUPT:
 	case EXIT_NMI:
 	case EXIT_WINDOW:
+	case EXIT_TIMER:
 	case EXIT_INIT:
 		return AFTER_RESUME;
 	case EXIT_SHUTDOWN:
@@ -353,9 +368,38 @@ enum after guest_run(struct vcpu *v)
 			after = AFTER_INTERRUPT;
 			break;
 		}
+		if (v->has_apic || turn_end != NEVER) {
+			after = lapic_enter(v, turn_end);
+			if (after != AFTER_RESUME)
+				break;
+		}
 		vendor->run(v);
 		after = exit_handle(v);
 	}
+	timer_return();
+	world_switch(&v->world, &root->world);
+	vendor->load(root);
+	return after;
+}
+
+enum after guest_idle(struct vcpu *v)
+{
+	struct vcpu *root = vm_root_vcpu();
+	enum after after;
+
+	world_switch(&root->world, &v->world);
+	vendor->load(v);
+	lapic_arm(v, MIN(lapic_alarm(v), turn_end));
+	if (!vendor->idle(v, v->halt_length)) {
+		v->halted = false;
+		v->wait = WAIT_NONE;
+	}
+	after = exit_handle(v);
+	if (nmi_take()) {
+		root->nmi_pending = true;
+		after = AFTER_INTERRUPT;
+	}
+	timer_return();
 	world_switch(&v->world, &root->world);
 	vendor->load(root);
 	return after;

@@ -5,10 +5,10 @@
 
 #include "kernel/vcpu.h"
 
-enum after { AFTER_RESUME, AFTER_WAIT, AFTER_INTERRUPT };
+enum after { AFTER_RESUME, AFTER_WAIT, AFTER_INTERRUPT, AFTER_TIME };
 
 /* Handles v->exit. RESUME: enter again. WAIT: the vCPU has an event outstanding, is halted or dead.
- * INTERRUPT: the root must run (guests only). */
+ * INTERRUPT: the root must run (guests only). TIME: its turn is over. */
 enum after exit_handle(struct vcpu *v);
 
 /* Runs the root partition for ever. */
@@ -17,10 +17,18 @@ __attribute__((noreturn)) void root_run(struct vcpu *root);
 /* Runs guest `v` on this CPU, in the root's place, until it waits or the root has an interrupt.
  * The root's world is back when it returns. */
 enum after guest_run(struct vcpu *v);
+/* TSC at which guest_run() and guest_idle() end with AFTER_TIME, or NEVER. */
+extern u64 turn_end;
+/* The same for one that waits in HLT for an interrupt that is not there: this CPU sleeps until
+ * there is an exit, or turn_end. `v` may have woken up when it returns. */
+enum after guest_idle(struct vcpu *v);
 
 /* Delivers an exception at the next entry, combined with one in flight as SDM Vol. 3, table 6-5
  * says (#DF, shutdown). */
 void inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error);
+
+/* What is in flight in v->event is to come again after an exception that interrupts it. */
+void inject_keep(struct vcpu *v);
 
 /* A denied access: #MC with bank 0 filled, at the vCPU's next entry. `v` need not be loaded. */
 void inject_machine_check(struct vcpu *v, gpa_t gpa);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The root-facing hypercalls: <septum/abi.h>, part 2. */
 #include "arch/x86/smp.h"
+#include "arch/x86/tsc.h"
 #include "kernel/coverage.h"
 #include "kernel/console.h"
 #include "kernel/exits.h"
@@ -59,6 +60,8 @@ static struct result call_info(const u64 *arg)
 		return done(cpu_count);
 	case SEPTUM_INFO_LEVEL_MAX:
 		return done(nested_level_max);
+	case SEPTUM_INFO_TSC_KHZ:
+		return done(tsc_frequency() / 1000);
 	default:
 		return refuse(E_ARG, 1);
 	}
@@ -238,6 +241,11 @@ static struct result call_vm_adopt(const u64 *arg)
 	return vm_adopt(arg[0], arg[1]);
 }
 
+static struct result call_run_until(const u64 *arg)
+{
+	return vm_run_until(arg[0], arg[1], arg[2]);
+}
+
 /* ---- Guest memory ---- */
 
 static struct result call_slot_add(const u64 *arg)
@@ -391,6 +399,7 @@ static const struct call calls[] = {
 	CALL(DOORBELL, 2, call_doorbell),
 	CALL(VM_FIND, 1, call_vm_find),
 	CALL(VM_ADOPT, 2, call_vm_adopt),
+	CALL(RUN_UNTIL, 3, call_run_until),
 	CALL(AUDIT, 0, call_audit),
 	CALL(TRACE_READ, 1, call_trace_read),
 };

@@ -53,11 +53,13 @@ void inject_shutdown(struct vcpu *v)
 	event_post(v, &event);
 }
 
-/* What is in flight comes again after the exception that interrupts it. A fault or a software
- * interrupt does so by itself, its instruction runs again; what came from outside must be kept. */
-static void keep_interrupted(struct vcpu *v)
+/* A fault or a software interrupt comes again by itself, its instruction runs again; what came from
+ * outside must be kept. */
+void inject_keep(struct vcpu *v)
 {
-	if (v->event.kind == EVENT_EXTERNAL && v->interrupt < 0)
+	if (v->event.kind == EVENT_EXTERNAL && v->has_apic)
+		lapic_give_back(&v->lapic, v->event.vector);
+	else if (v->event.kind == EVENT_EXTERNAL && v->interrupt < 0)
 		v->interrupt = v->event.vector;
 	if (v->event.kind == EVENT_NMI)
 		v->nmi_pending = true;
@@ -86,7 +88,7 @@ void inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
 		error = 0;
 		break;
 	default:
-		keep_interrupted(v);
+		inject_keep(v);
 	}
 	v->event = (struct vcpu_event){
 		.kind = EVENT_EXCEPTION,

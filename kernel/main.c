@@ -9,6 +9,7 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/screen.h"
 #include "arch/x86/traps.h"
+#include "arch/x86/tsc.h"
 #include "arch/x86/uart.h"
 #include "kernel/cmdline.h"
 #include "kernel/console.h"
@@ -50,6 +51,7 @@ static void check_processor(void)
 static _Noreturn void start(void)
 {
 	acpi_start();
+	tsc_measure_begin();
 	objects_start();
 	crash_if_asked();
 	hypervisor_start();

@@ -9,6 +9,7 @@
  */
 #include "kernel/emulate.h"
 #include "kernel/guest_access.h"
+#include "kernel/lapic_vcpu.h"
 #include "kernel/protocol.h"
 #include "kernel/string.h"
 #include "kernel/vendor.h"
@@ -97,6 +98,9 @@ static bool step_do(struct vcpu *v, const struct step *step, unsigned cpl, u8 *b
 				: memory_read(mem, access.raw_gpa, bytes, step->bytes))
 			return true;
 		fault = memory_decide(mem, &access);
+		if (fault.outcome == FAULT_MMIO &&
+		    lapic_page(v, fault.gpa.n, bytes, step->bytes, step->write))
+			return true;
 		if (fault.outcome == FAULT_MMIO) {
 			memcpy(&value, bytes, step->bytes);
 			post(v, step, fault.gpa, value);

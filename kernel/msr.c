@@ -12,13 +12,13 @@
 #include "kernel/cpuid.h"
 #include "kernel/emulate.h"
 #include "kernel/exits.h"
+#include "kernel/lapic_vcpu.h"
 #include "kernel/machine_check.h"
 #include "kernel/protocol.h"
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
 
 #define MSR_TSC		 0x10u
-#define MSR_APIC_BASE	 0x1bu
 #define MSR_UCODE_REV	 0x8bu
 #define MSR_SYSENTER_CS	 0x174u
 #define MSR_SYSENTER_ESP 0x175u
@@ -71,6 +71,8 @@ static enum answer answer_of(bool done)
 
 static enum answer guest_read_msr(struct vcpu *v, u32 index, u64 *value)
 {
+	if (v->has_apic && lapic_owns_msr(index))
+		return answer_of(lapic_read_msr(v, index, value));
 	switch (index) {
 	case MSR_TSC:
 		*value = rdtsc() + v->tsc_offset;
@@ -113,10 +115,14 @@ static enum answer guest_read_msr(struct vcpu *v, u32 index, u64 *value)
 
 static enum answer guest_write_msr(struct vcpu *v, u32 index, u64 value)
 {
+	if (v->has_apic && lapic_owns_msr(index))
+		return answer_of(lapic_write_msr(v, index, value));
 	switch (index) {
 	case MSR_TSC:
 		v->tsc_offset = value - rdtsc();
 		vendor->tsc_offset_set(v, v->tsc_offset);
+		if (v->has_apic)
+			lapic_tsc_set(&v->lapic, rdtsc(), v->tsc_offset);
 		return DONE;
 	case MSR_APIC_BASE:
 	case MSR_MISC_ENABLE:

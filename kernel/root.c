@@ -64,6 +64,7 @@ struct vcpu *vm_create_root(u64 entry, u64 stack, u64 argument, u64 cr3)
 	v->vm = vm;
 	v->root = true;
 	v->interrupt = -1;
+	v->preempt_at = NEVER;
 	for (unsigned i = 0; i < vendor->vcpu_pages; i++)
 		v->vendor_pages[i] = reserved.vendor[i];
 	world_init(&v->world, reserved.xsave, true);

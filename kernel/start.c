@@ -4,6 +4,7 @@
 #include "arch/x86/crash.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/smp.h"
+#include "arch/x86/tsc.h"
 #include "arch/x86/world.h"
 #include "kernel/boot_info.h"
 #include "kernel/cpuid.h"
@@ -79,5 +80,6 @@ void hypervisor_start(void)
 	       : nested_level_max == LEVEL_2M ? "2 MiB"
 					      : "4 KiB");
 	crash_late_if_asked();
+	tsc_measure_end();
 	root_start();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kernel/vcpu.h"
 
+#include "kernel/lapic_vcpu.h"
 #include "kernel/object.h"
 #include "kernel/trace.h"
 #include "kernel/vendor.h"
@@ -19,6 +20,10 @@ bool vcpu_runnable(const struct vcpu *v)
 {
 	if (v->dead)
 		return false;
+	if (v->wait == WAIT_HALTED && v->has_apic)
+		return lapic_wakes(v);
+	if (v->wait == WAIT_STARTUP)
+		return __atomic_load_n(&v->lapic.startup, __ATOMIC_SEQ_CST) != 0;
 	if (v->wait == WAIT_HALTED)
 		return v->nmi_pending ||
 		       (v->interrupt >= 0 && (v->slot.event.flags & SEPTUM_EVENT_INTERRUPTIBLE));
@@ -90,6 +95,9 @@ struct result vcpu_create(u64 id, u64 index)
 	v->vm = vm;
 	v->index = (u16)index;
 	v->interrupt = -1;
+	v->preempt_at = NEVER;
+	if (vm->flags & SEPTUM_VM_APIC)
+		lapic_create(v);
 	for (unsigned i = 0; i < vendor->vcpu_pages; i++)
 		v->vendor_pages[i] = frames.vendor[i];
 	world_init(&v->world, frames.xsave, false);
@@ -216,6 +224,8 @@ struct result vcpu_set(u64 id, u64 index, u64 reg, u64 value)
 		return (struct result){E_NO_VCPU, 2, 0};
 	if (vm->state != VM_BUILDING)
 		return (struct result){E_STATE, 1, 0};
+	if (reg == SEPTUM_REG_APIC_BASE && v->has_apic)
+		return (struct result){lapic_base_set(&v->lapic, value) ? OK : E_ARG, 4, 0};
 	vendor->load(v);
 	vendor->state_get(v, &state);
 	result = register_store(v, &state, reg, value);
@@ -236,6 +246,8 @@ static u64 state_of(const struct vcpu *v)
 		return SEPTUM_VCPU_WAITING;
 	case WAIT_HALTED:
 		return SEPTUM_VCPU_HALTED;
+	case WAIT_STARTUP:
+		return SEPTUM_VCPU_PARKED;
 	case WAIT_NONE:
 		break;
 	}
@@ -273,6 +285,13 @@ struct result vcpu_interrupt(u64 id, u64 index, u64 vector)
 		return (struct result){E_ARG, 3, 0};
 	if (v->dead)
 		return (struct result){E_STATE, 2, 0};
+	if (v->has_apic) {
+		if (vector == SEPTUM_NMI)
+			lapic_post_nmi(v);
+		else
+			lapic_post(v, (u8)vector);
+		return (struct result){OK, 0, 0};
+	}
 	if (vector == SEPTUM_NMI ? v->nmi_pending : v->interrupt >= 0)
 		return (struct result){E_BUSY, 3, 0};
 	if (vector == SEPTUM_NMI)

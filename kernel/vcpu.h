@@ -9,13 +9,16 @@
  * A vCPU is run by one CPU at a time, the one that it is detached to or CPU 0. That CPU alone
  * touches everything here, with these exceptions: `slot` and `wait` while an event is outstanding,
  * which the protocol guards with the VM's ring lock; `interrupt` and `nmi_pending`, which CPU 0
- * sets when they are not set and the CPU that delivers them takes away; counters of verdicts.
+ * sets when they are not set and the CPU that delivers them takes away (with an APIC any CPU sets
+ * `nmi_pending`, and `interrupt` is the running CPU's alone); parts of `lapic`; counters of
+ * verdicts.
  */
 #ifndef KERNEL_VCPU_H
 #define KERNEL_VCPU_H
 
 #include "arch/x86/decode.h"
 #include "arch/x86/world.h"
+#include "kernel/lapic.h"
 #include "kernel/types.h"
 #include "mm/memory.h"
 
@@ -62,6 +65,7 @@ enum exit_reason {
 	EXIT_WBINVD,   /* WBINVD or INVD (INVD is treated as WBINVD) */
 	EXIT_WINDOW,   /* an interrupt or NMI can now be delivered; nothing to do */
 	EXIT_SHUTDOWN, /* triple fault */
+	EXIT_TIMER,    /* v->preempt_at has come */
 	EXIT_INIT,     /* INIT signal (root CPUs; VMX) */
 	EXIT_INVALID,  /* the processor refused the state; exit.code says what it said */
 	EXIT_UNKNOWN,  /* exit.code: the vendor's number */
@@ -124,7 +128,7 @@ struct vcpu_state {
 };
 
 /* What a vCPU waits for. */
-enum wait_kind { WAIT_NONE, WAIT_EVENT, WAIT_HALTED };
+enum wait_kind { WAIT_NONE, WAIT_EVENT, WAIT_HALTED, WAIT_STARTUP };
 
 /* What is known of the verdict on an event. APPLYING: the CPU that runs the vCPU is at it. */
 enum slot_answer { SLOT_OPEN, SLOT_ANSWERED, SLOT_APPLYING };
@@ -168,6 +172,12 @@ struct vcpu {
 	u16 cpu;	  /* that it is detached to; 0: attached. Under the ring lock */
 	u8 wait;	  /* enum wait_kind */
 	bool nmi_pending; /* deliver an NMI when the guest can take it */
+	bool has_apic;	  /* SEPTUM_VM_APIC: `interrupt` is what `lapic` offers */
+	bool halted;	  /* .. stands behind its HLT, */
+	bool halt_if;	  /* .. with interrupts on; */
+	u8 halt_length;	  /* .. the HLT's bytes */
+	bool parked;	  /* .. waits for a SIPI */
+	s16 offered;	  /* .. the vector in `interrupt`, or -1 */
 	s64 interrupt;	  /* external vector to be delivered when the guest can take it, or -1 */
 	struct vcpu_event event; /* deliver at the next entry, before anything else */
 	struct exit exit;
@@ -195,6 +205,8 @@ struct vcpu {
 						* OUTS, until it is answered */
 	} pending;
 	u64 tsc_offset; /* as given to the vendor */
+	u64 preempt_at; /* TSC at which run() is to return, or NEVER; if the vendor preempts */
+	struct lapic lapic;
 
 	u64 mc_status, mc_address, mcg_status; /* bank 0, for a denied access */
 	u64 counters[SEPTUM_COUNTER_END];

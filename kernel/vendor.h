@@ -84,6 +84,24 @@ struct vendor_ops {
 
 	/* TSC offset for the guest (added). */
 	void (*tsc_offset_set)(struct vcpu *v, u64 offset);
+
+	/* ---- For vCPUs with a local APIC (kernel/lapic_vcpu.c) ---- */
+
+	/* Task priority, as CR8 has it: only bits 7:4 count. An external interrupt in v->interrupt
+	 * whose class is not above it waits, and run() returns with EXIT_WINDOW when it need not
+	 * wait any more. */
+	u8 (*tpr_get)(const struct vcpu *v);
+	void (*tpr_set)(struct vcpu *v, u8 tpr);
+	/* What an INIT changes and state_set() does not: NMIs and interrupts are blocked by
+	 * nothing, DR6, DR7. */
+	void (*reset)(struct vcpu *v);
+	/* As run(), for a vCPU that stands behind its HLT of `length` bytes and has nothing to be
+	 * delivered: the processor sleeps until there is an exit. True: the vCPU still stands
+	 * there; false: it went on and executes again, for whatever reason. */
+	bool (*idle)(struct vcpu *v, unsigned length);
+	/* v->preempt_at is looked at: run() and idle() return about then. Else arch/x86/timer.h is
+	 * used. */
+	bool preempts;
 };
 
 /* Chosen at start-up; NULL before. */

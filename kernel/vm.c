@@ -2,8 +2,11 @@
 #include "kernel/vm.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/io.h"
 #include "arch/x86/smp.h"
+#include "arch/x86/tsc.h"
 #include "kernel/exits.h"
+#include "kernel/lapic_vcpu.h"
 #include "kernel/object.h"
 #include "kernel/protocol.h"
 #include "kernel/trace.h"
@@ -12,7 +15,8 @@
 
 _Static_assert(sizeof(struct vm) <= PAGE_SIZE, "a VM is one object");
 
-#define SHARED_BIT_MIN 32u
+#define SHARED_BIT_MIN	 32u
+#define TURNS_PER_SECOND 1000u
 /* What a nested walk of four levels translates. */
 #define WALK_BITS 48u
 
@@ -95,8 +99,10 @@ static struct result create_check(u64 type, u64 flags, u64 vcpus, u64 shared_bit
 		return (struct result){E_ARG, 1, 0};
 	if (type != SEPTUM_PLAIN && type != SEPTUM_SW_PROTECTED)
 		return (struct result){E_UNSUPPORTED, 1, 0};
-	if (flags & ~(u64)SEPTUM_VM_DISCARD)
+	if (flags & ~(u64)(SEPTUM_VM_DISCARD | SEPTUM_VM_APIC))
 		return (struct result){E_ARG, 2, 0};
+	if ((flags & SEPTUM_VM_APIC) && tsc_frequency() == 0)
+		return (struct result){E_UNSUPPORTED, 2, 0};
 	if (vcpus == 0 || vcpus > SEPTUM_MAX_VCPUS)
 		return (struct result){E_ARG, 4, 0};
 	if (shared_bit != 0 && (type != SEPTUM_SW_PROTECTED || shared_bit < SHARED_BIT_MIN ||
@@ -311,35 +317,131 @@ static bool vcpu_claim(struct vcpu *v)
 	return claimed;
 }
 
-/* True: the root must run. */
-static bool vcpu_run(struct vcpu *v)
+static enum after vcpu_run(struct vcpu *v, bool *ran)
 {
 	enum after after;
 
 	if (!vcpu_claim(v))
-		return false;
+		return AFTER_WAIT;
+	*ran = true;
 	after = guest_run(v);
-	v->running = false;
-	return after == AFTER_INTERRUPT;
+	__atomic_store_n(&v->running, false, __ATOMIC_SEQ_CST);
+	return after;
 }
 
-/* Each vCPU gets one turn, beginning after the one that had the last. */
-static bool vcpus_run(struct vm *vm)
+u64 turn_end = NEVER;
+
+/* Until when the next turn lasts: vCPUs of one VM may wait for each other, so with APICs (and thus
+ * time) each has only a slice. */
+static void turn_begin(const struct vm *vm, bool alone, u64 until)
+{
+	turn_end = until;
+	if (!alone && vm->vcpu_limit > 1 && (vm->flags & SEPTUM_VM_APIC))
+		turn_end = MIN(until, rdtsc() + tsc_frequency() / TURNS_PER_SECOND);
+}
+
+/* Each vCPU, or `one`, gets one turn, beginning after the one that had the last. */
+static enum after vcpus_run(struct vm *vm, struct vcpu *one, u64 until, bool *ran)
 {
 	u32 limit = vm->vcpu_limit;
 
+	if (one) {
+		turn_begin(vm, true, until);
+		return vcpu_run(one, ran);
+	}
 	for (u32 turn = 0; turn < limit; turn++) {
 		u32 index = vm->next_run < limit ? vm->next_run : 0;
 		struct vcpu *v = vm->vcpus[index];
 
 		vm->next_run = index + 1;
-		if (v && vcpu_run(v))
+		turn_begin(vm, false, until);
+		if (v && vcpu_run(v, ran) == AFTER_INTERRUPT)
+			return AFTER_INTERRUPT;
+	}
+	return AFTER_WAIT;
+}
+
+/* ---- .. when all halt ---- */
+
+static bool halts(const struct vcpu *v)
+{
+	return v->cpu == 0 && !v->dead && v->has_apic && v->wait == WAIT_HALTED && v->halt_if;
+}
+
+/* A vCPU, of those of this CPU, that waits for an interrupt, and when the first of them wakes up by
+ * itself. NULL: there is none. */
+static struct vcpu *find_halted(struct vm *vm, struct vcpu *one, u64 *alarm)
+{
+	struct vcpu *found = NULL;
+
+	for (u32 i = 0; i < vm->vcpu_limit; i++) {
+		struct vcpu *v = vm->vcpus[i];
+
+		if (!v || (one && v != one) || !halts(v))
+			continue;
+		found = v;
+		*alarm = MIN(*alarm, lapic_alarm(v));
+	}
+	return found;
+}
+
+static bool any_runnable(const struct vm *vm, const struct vcpu *one)
+{
+	for (u32 i = 0; i < vm->vcpu_limit; i++) {
+		const struct vcpu *v = vm->vcpus[i];
+
+		if (v && (!one || v == one) && v->cpu == 0 && vcpu_runnable(v))
 			return true;
 	}
 	return false;
 }
 
-struct result vm_run(u64 id, u64 index)
+/* In guest mode, in the place of one that halts, so that whatever the root waits for ends it. */
+static enum after sleep(struct vm *vm, struct vcpu *one, u64 until)
+{
+	enum after after = AFTER_WAIT;
+	struct vcpu *v;
+
+	/* First the mark, then the look: who wakes one does it the other way round. */
+	__atomic_store_n(&vm->sleeping, true, __ATOMIC_SEQ_CST);
+	turn_end = until;
+	v = find_halted(vm, one, &turn_end);
+	if (v && !any_runnable(vm, one))
+		after = guest_idle(v);
+	__atomic_store_n(&vm->sleeping, false, __ATOMIC_SEQ_CST);
+	return after;
+}
+
+/* SEPTUM_RUN_*. `until`: a TSC, or NEVER; `sleeps`: until then. */
+static u64 run(struct vm *vm, struct vcpu *one, u64 until, bool sleeps)
+{
+	u32 posted = READ_ONCE(vm->events_posted);
+	u64 alarm = NEVER;
+
+	for (;;) {
+		bool ran = false;
+
+		if (vcpus_run(vm, one, until, &ran) == AFTER_INTERRUPT)
+			return SEPTUM_RUN_INTERRUPTED;
+		if (until != NEVER && rdtsc() >= until)
+			break;
+		if ((vm->flags & SEPTUM_VM_APIC) == 0 || READ_ONCE(vm->events_posted) != posted)
+			return SEPTUM_RUN_IDLE;
+		if (ran)
+			continue;
+		if (!find_halted(vm, one, &alarm))
+			return SEPTUM_RUN_IDLE;
+		if (!sleeps)
+			return SEPTUM_RUN_HALTED;
+		if (sleep(vm, one, until) == AFTER_INTERRUPT)
+			return SEPTUM_RUN_INTERRUPTED;
+	}
+	if (any_runnable(vm, one))
+		return SEPTUM_RUN_INTERRUPTED;
+	return find_halted(vm, one, &alarm) ? SEPTUM_RUN_HALTED : SEPTUM_RUN_IDLE;
+}
+
+static struct result run_call(u64 id, u64 index, u64 until, bool sleeps)
 {
 	struct vm *vm = vm_by_id(id, false);
 	struct vcpu *one = NULL;
@@ -360,8 +462,8 @@ struct result vm_run(u64 id, u64 index)
 		return (struct result){E_STATE, 2, 0};
 	posted = READ_ONCE(vm->events_posted);
 	refused = verdicts_drain(vm, NULL, &status);
-	if (status == OK && (one ? vcpu_run(one) : vcpus_run(vm)))
-		reason = SEPTUM_RUN_INTERRUPTED;
+	if (status == OK)
+		reason = run(vm, one, until, sleeps);
 	if (status == E_AGAIN)
 		reason = SEPTUM_RUN_INTERRUPTED;
 	if (status == E_RING || vm->ring.broken)
@@ -369,4 +471,14 @@ struct result vm_run(u64 id, u64 index)
 	return (struct result){OK, 0,
 			       reason | (u64)((vm->events_posted - posted) & 0xffffff) << 8 |
 				       (u64)refused << 32};
+}
+
+struct result vm_run(u64 id, u64 index)
+{
+	return run_call(id, index, NEVER, false);
+}
+
+struct result vm_run_until(u64 id, u64 index, u64 until)
+{
+	return run_call(id, index, until, true);
 }

@@ -27,6 +27,7 @@ struct vm {
 	bool started;	   /* it has been RUNNABLE */
 	u8 doorbell;	   /* vector for the root's events of detached vCPUs, or 0 */
 	u32 events_posted; /* ever, runs freely */
+	bool sleeping;	   /* RUN sleeps: whoever wakes an attached vCPU kicks CPU 0 */
 	struct pool *pool;
 	struct memory memory;
 	struct ring ring;
@@ -68,6 +69,7 @@ struct result vcpu_set(u64 id, u64 index, u64 reg, u64 value);
 struct result vcpu_info(u64 id, u64 index);
 struct result vcpu_interrupt(u64 id, u64 index, u64 vector);
 struct result vm_run(u64 id, u64 index);
+struct result vm_run_until(u64 id, u64 index, u64 until);
 
 /* kernel/adopt.c: a ring area, pinned and mapped; only the page pointers of `ring` are used.
  * E_NOT_ROOT, E_LIMIT. */

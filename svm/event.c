@@ -60,23 +60,36 @@ static void step_end(struct vcpu *v)
 	nmi_end(v);
 }
 
-static void window_set(struct vendor_vcpu *s, bool on)
+/* `priority`: 0 no window, WINDOW_ANY whatever the TPR says, else the class for which the TPR must
+ * make way. */
+static void window_set(struct vendor_vcpu *s, u8 priority)
 {
 	struct vmcb_control *c = &s->vmcb->control;
 
-	if (s->window == on)
+	if (s->window == priority)
 		return;
-	s->window = on;
 	c->interrupt &= ~(V_IRQ | V_INTR_PRIO_MAX | V_IGN_TPR);
-	if (on)
+	if (priority == WINDOW_ANY)
 		c->interrupt |= V_IRQ | V_INTR_PRIO_MAX | V_IGN_TPR;
+	else if (priority != 0)
+		c->interrupt |= V_IRQ | V_INTR_PRIO(priority - svm_features.tpr_equal);
 	vmcb_changed(s->vmcb, CLEAN_TPR);
-	intercept_set(s->vmcb, ICEPT_VINTR, on);
+	if ((s->window != 0) != (priority != 0))
+		intercept_set(s->vmcb, ICEPT_VINTR, priority != 0);
+	s->window = priority;
+}
+
+static bool tpr_blocks(const struct vendor_vcpu *s, u64 vector)
+{
+	return vector >> 4 <= (s->vmcb->control.interrupt & V_TPR);
 }
 
 void svm_event_window_done(struct vendor_vcpu *s)
 {
-	window_set(s, false);
+	/* QEMU 7.2 opens the window at a TPR of the same class already. */
+	if (s->window <= (s->vmcb->control.interrupt & V_TPR))
+		svm_features.tpr_equal = true;
+	window_set(s, 0);
 	/* The processor would have taken an interrupt, so no shadow is left, whatever QEMU says. */
 	s->vmcb->control.shadow &= ~SHADOW_STI_SS;
 }
@@ -110,15 +123,30 @@ void svm_event_before_entry(struct vcpu *v)
 	}
 	/* During a step the interrupt waits for the NMI, and a window would exit before the step.
 	 */
-	if (s->nmi == NMI_STEP)
-		window_set(s, false);
-	else if (v->interrupt >= 0 && free && !shadow && (vmcb->save.rflags & RFLAGS_IF) != 0) {
+	if (s->nmi == NMI_STEP || v->interrupt < 0) {
+		window_set(s, 0);
+	} else if (tpr_blocks(s, (u64)v->interrupt)) {
+		window_set(s, (u8)(v->interrupt >> 4));
+	} else if (free && !shadow && (vmcb->save.rflags & RFLAGS_IF) != 0) {
 		vmcb->control.event = EVENT_VALID | EVENT_TYPE_INTR | (u64)v->interrupt;
 		v->interrupt = -1;
-		window_set(s, false);
-	} else if (v->interrupt >= 0) {
-		window_set(s, true);
+		window_set(s, 0);
+	} else {
+		window_set(s, WINDOW_ANY);
 	}
+}
+
+void svm_event_reset(struct vcpu *v)
+{
+	struct vendor_vcpu *s = v->vendor;
+
+	if (s->nmi == NMI_STEP)
+		step_end(v);
+	else if (s->nmi != NMI_FREE)
+		nmi_end(v);
+	window_set(s, 0);
+	s->vmcb->control.shadow &= ~SHADOW_STI_SS;
+	s->vmcb->control.event = 0;
 }
 
 void svm_event_after_exit(struct vcpu *v)

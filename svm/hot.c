@@ -29,7 +29,7 @@ bool svm_hot(struct vcpu *v)
 	case VMEXIT_CPUID:
 		if (!hot_skip(vmcb, svm_length(vmcb, 2)))
 			return false;
-		plain = cpuid_plain((u32)vmcb->save.rax);
+		plain = v->has_apic ? NULL : cpuid_plain((u32)vmcb->save.rax);
 		if (plain != NULL) {
 			vmcb->save.rax = plain[0];
 			v->gpr[RBX] = plain[1];

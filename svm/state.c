@@ -371,3 +371,26 @@ void svm_tsc_offset_set(struct vcpu *v, u64 offset)
 	v->vendor->vmcb->control.tsc_offset = offset;
 	vmcb_changed(v->vendor->vmcb, CLEAN_INTERCEPTS);
 }
+
+u8 svm_tpr_get(const struct vcpu *v)
+{
+	return (u8)((v->vendor->vmcb->control.interrupt & V_TPR) << 4);
+}
+
+void svm_tpr_set(struct vcpu *v, u8 tpr)
+{
+	struct vmcb *vmcb = v->vendor->vmcb;
+
+	vmcb->control.interrupt = (vmcb->control.interrupt & ~V_TPR) | tpr >> 4;
+	vmcb_changed(vmcb, CLEAN_TPR);
+}
+
+void svm_reset(struct vcpu *v)
+{
+	struct vmcb *vmcb = v->vendor->vmcb;
+
+	svm_event_reset(v);
+	vmcb->save.dr6 = DR6_RESET;
+	vmcb->save.dr7 = DR7_RESET;
+	vmcb_changed(vmcb, CLEAN_DR);
+}

@@ -253,7 +253,7 @@ static void svm_run(struct vcpu *v)
 		v->exit.reason = EXIT_NMI;
 		return;
 	}
-	if (v->event.kind != EVENT_NONE || v->nmi_pending || v->interrupt >= 0) {
+	if (v->event.kind != EVENT_NONE || v->nmi_pending || v->interrupt >= 0 || s->window != 0) {
 		svm_event_before_entry(v);
 		hot = false;
 	}
@@ -295,6 +295,24 @@ static void svm_run(struct vcpu *v)
 	svm_exit_decode(v);
 }
 
+/* SVM has no halted state to enter with: the HLT is executed once more, without its intercept. */
+static bool svm_idle(struct vcpu *v, unsigned length)
+{
+	struct vmcb *vmcb = v->vendor->vmcb;
+	u64 behind = vmcb->save.rip, at = behind - length;
+
+	if (!svm_long_mode(vmcb))
+		at = (u32)at;
+	vmcb->save.rip = at;
+	intercept_set(vmcb, ICEPT_HLT, false);
+	svm_run(v);
+	intercept_set(vmcb, ICEPT_HLT, true);
+	if (vmcb->save.rip == at)
+		vmcb->save.rip = behind;
+	vmcb->control.shadow &= ~SHADOW_STI_SS;
+	return vmcb->save.rip == behind;
+}
+
 const struct vendor_ops svm_ops = {
 	.name = "SVM",
 	.number = 2,
@@ -322,4 +340,8 @@ const struct vendor_ops svm_ops = {
 	.msr_get = svm_msr_get,
 	.msr_set = svm_msr_set,
 	.tsc_offset_set = svm_tsc_offset_set,
+	.tpr_get = svm_tpr_get,
+	.tpr_set = svm_tpr_set,
+	.reset = svm_reset,
+	.idle = svm_idle,
 };

@@ -40,7 +40,7 @@ struct vendor_vcpu {
 	u64 generation; /* of the ASID; 0: none yet */
 	u32 cpu;	/* where it ran last */
 	u8 nmi;		/* enum nmi_state */
-	bool window;	/* V_IRQ and the VINTR intercept are on */
+	u8 window;	/* V_IRQ and the VINTR intercept are on, with this priority; 0: off */
 	bool step_tf;	/* NMI_STEP: the guest had set TF itself */
 	u64 iret_rip;	/* NMI_IRET, NMI_STEP */
 	u64 entry_rip;	/* at the last entry */
@@ -51,6 +51,7 @@ struct svm_features {
 	u32 asids; /* 0 (the host's) up to asids - 1 */
 	bool next_rip, flush_by_asid, decode_assists;
 	bool invlpgb, rdpru, mcommit;
+	bool tpr_equal; /* found out: a virtual interrupt of the TPR's own class gets through */
 };
 extern struct svm_features svm_features;
 
@@ -93,6 +94,9 @@ void svm_event_after_exit(struct vcpu *v);
 /* The vCPU is at its IRET or past it; `stepped`: the exit is the #DB of NMI_STEP, and it is
  * consumed. Called only while s->nmi is not NMI_FREE. */
 bool svm_event_nmi_track(struct vcpu *v, u32 exit_code);
+#define WINDOW_ANY 16u /* a window that the TPR does not close */
+/* INIT: nothing is blocked, nothing waits. */
+void svm_event_reset(struct vcpu *v);
 void svm_event_window_done(struct vendor_vcpu *s);
 
 /* svm/exit.c: bytes of the instruction that exited, `usual` without prefixes; 0: not known. */
@@ -116,6 +120,9 @@ void svm_state_set(struct vcpu *v, const struct vcpu_state *state);
 bool svm_control_write(struct vcpu *v, unsigned cr, u64 value);
 bool svm_msr_get(const struct vcpu *v, u32 index, u64 *value);
 bool svm_msr_set(struct vcpu *v, u32 index, u64 value);
+u8 svm_tpr_get(const struct vcpu *v);
+void svm_tpr_set(struct vcpu *v, u8 tpr);
+void svm_reset(struct vcpu *v);
 void svm_tsc_offset_set(struct vcpu *v, u64 offset);
 
 #endif

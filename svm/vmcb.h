@@ -171,7 +171,9 @@ enum intercept {
 #define TLB_FLUSH_ASID 3
 
 /* 060h (15.21). */
+#define V_TPR		0xful
 #define V_IRQ		BIT(8)
+#define V_INTR_PRIO(n)	((u64)(n) << 16)
 #define V_INTR_PRIO_MAX (0xful << 16)
 #define V_IGN_TPR	BIT(20)
 #define V_INTR_MASKING	BIT(24)

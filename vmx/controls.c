@@ -9,7 +9,6 @@
 #include "vmx/vmx.h"
 
 #define PAT_RESET	0x0007040600070406ul
-#define DR7_RESET	0x400ul
 #define DEBUGCTL_RESET	0ul
 #define ACCESS_CODE32	0xc09bu
 #define ACCESS_DATA32	0xc093u
@@ -93,7 +92,8 @@ static void controls(struct vendor_vcpu *x)
 			      PRIMARY_RDPMC | PRIMARY_ALL_PORTS | PRIMARY_TPR_SHADOW;
 	}
 	x->primary = control_word(c->primary, x->primary);
-	vmwrite(VMCS_PIN_CONTROLS, control_word(c->pin, pin));
+	x->pin = control_word(c->pin, pin);
+	vmwrite(VMCS_PIN_CONTROLS, x->pin);
 	vmwrite(VMCS_PRIMARY_CONTROLS, x->primary);
 	vmwrite(VMCS_SECONDARY_CONTROLS, secondary);
 	/* The entry saves and loads what the processor insists on besides. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Events into the guest (Intel SDM Vol. 3, 27.6) and those that did not get through (28.2.4, 7.7.1,
  * 25.7.1.2 for NMIs and what blocks them). */
+#include "kernel/exits.h"
 #include "kernel/vcpu.h"
 #include "vmx/vmx.h"
 
 #define VECTOR_NMI 2u
-#define APIC_TPR   0x80u
 #define WINDOWS	   (PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW)
 
 /* Exceptions that push an error code, in protected mode: #DF, #TS to #PF, #AC, #CP. */
@@ -200,9 +200,6 @@ void event_recover(struct vcpu *v, u32 vectoring)
 
 void event_raise(struct vcpu *v, struct vcpu_event event)
 {
-	if (v->event.kind == EVENT_EXTERNAL && v->interrupt < 0)
-		v->interrupt = v->event.vector;
-	if (v->event.kind == EVENT_NMI)
-		v->nmi_pending = true;
+	inject_keep(v);
 	v->event = event;
 }

@@ -242,6 +242,9 @@ bool exit_decode(struct vcpu *v, u32 reason)
 	case REASON_INTERRUPT:
 		v->exit.reason = EXIT_INTERRUPT;
 		break;
+	case REASON_PREEMPTION:
+		v->exit.reason = EXIT_TIMER;
+		break;
 	case REASON_INTERRUPT_WINDOW:
 	case REASON_NMI_WINDOW:
 	case REASON_TPR:

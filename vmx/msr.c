@@ -8,7 +8,6 @@
 #include "vmx/vmx.h"
 
 #define MSR_TSC		   0x10
-#define MSR_APIC_BASE	   0x1b
 #define MSR_SPEC_CTRL	   0x48
 #define MSR_PRED_CMD	   0x49
 #define MSR_UCODE_WRITE	   0x79

@@ -36,6 +36,7 @@ static void read_capabilities(void)
 	c->exit = rdmsr(first + 2);
 	c->entry = rdmsr(first + 3);
 	c->cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1);
+	c->misc = rdmsr(MSR_VMX_MISC);
 	c->secondary = may(c->primary, PRIMARY_SECONDARY) ? rdmsr(MSR_VMX_SECONDARY) : 0;
 	c->ept_vpid = may(c->secondary, SECONDARY_EPT) ? rdmsr(MSR_VMX_EPT_VPID) : 0;
 }
@@ -64,6 +65,8 @@ static const char *missing_control(void)
 		       "INVVPID" WHERE_OLD;
 	if (!may(c->pin, PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI))
 		return "This processor's VMX has no virtual NMIs" WHERE_OLD;
+	if (!may(c->pin, PIN_PREEMPTION))
+		return "This processor's VMX has no preemption timer" WHERE_OLD;
 	if (!may(c->primary, PRIMARY_MSR_BITMAPS | PRIMARY_TPR_SHADOW | PRIMARY_NMI_WINDOW))
 		return "This processor's VMX has no MSR bitmaps, TPR shadow or NMI-window "
 		       "exiting" WHERE_OLD;

@@ -62,6 +62,7 @@
 #define VMCS_GUEST_INTERRUPTIBILITY 0x4824
 #define VMCS_GUEST_ACTIVITY	    0x4826
 #define VMCS_GUEST_SYSENTER_CS	    0x482a
+#define VMCS_PREEMPTION_TIMER	    0x482e
 #define VMCS_HOST_SYSENTER_CS	    0x4c00
 #define VMCS_CR0_MASK		    0x6000
 #define VMCS_CR4_MASK		    0x6002
@@ -102,6 +103,7 @@
 #define PIN_INTERRUPT	(1u << 0)
 #define PIN_NMI		(1u << 3)
 #define PIN_VIRTUAL_NMI (1u << 5)
+#define PIN_PREEMPTION	(1u << 6)
 
 /* ---- Primary processor-based controls (table 25-6). */
 #define PRIMARY_INTERRUPT_WINDOW (1u << 2)
@@ -165,6 +167,7 @@ enum info_type {
 #define BLOCKED_MOV_SS	 (1u << 1)
 #define BLOCKED_NMI	 (1u << 3)
 #define ACTIVITY_ACTIVE	 0u
+#define ACTIVITY_HLT	 1u
 #define PENDING_DEBUG_BS (1ul << 14)
 
 /* ---- Exit reasons (appendix C). */
@@ -196,6 +199,7 @@ enum basic_reason {
 	REASON_EPT_VIOLATION = 48,
 	REASON_EPT_MISCONFIGURATION = 49,
 	REASON_INVEPT = 50,
+	REASON_PREEMPTION = 52,
 	REASON_INVVPID = 53,
 	REASON_WBINVD = 54,
 	REASON_XSETBV = 55,
@@ -220,6 +224,7 @@ enum basic_reason {
 #define FEATURE_CONTROL_VMX    (1ul << 2) /* outside of SMX */
 #define MSR_VMX_BASIC	       0x480
 #define MSR_VMX_PIN	       0x481 /* 481..484: pin, primary, exit, entry; 48d..490: the true ones */
+#define MSR_VMX_MISC	       0x485
 #define MSR_VMX_CR0_FIXED0     0x486
 #define MSR_VMX_CR0_FIXED1     0x487
 #define MSR_VMX_CR4_FIXED0     0x488

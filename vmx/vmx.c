@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* VMX: the vendor operations (kernel/vendor.h) and the entry itself. */
 #include "arch/x86/cpu.h"
+#include "arch/x86/io.h"
 #include "arch/x86/smp.h"
 #include "kernel/exits.h"
 #include "kernel/panic.h"
@@ -132,6 +133,27 @@ static void invalid(struct vcpu *v, u64 code)
 	v->exit.code = code;
 }
 
+/* The timer counts down once whenever this bit of the TSC changes (SDM Vol. 3, appendix A.6). */
+#define PREEMPTION_SHIFT (vmx_capabilities.misc & 31)
+
+static void preemption_prepare(struct vcpu *v)
+{
+	struct vendor_vcpu *x = v->vendor;
+	bool wanted = v->preempt_at != NEVER;
+	u64 now, left;
+
+	if (wanted != x->preempting) {
+		x->preempting = wanted;
+		vmwrite(VMCS_PIN_CONTROLS, wanted ? x->pin | PIN_PREEMPTION : x->pin);
+	}
+	if (!wanted)
+		return;
+	now = rdtsc();
+	left = v->preempt_at > now ? v->preempt_at - now : 0;
+	left = (left + BIT(PREEMPTION_SHIFT) - 1) >> PREEMPTION_SHIFT;
+	vmwrite(VMCS_PREEMPTION_TIMER, MIN(left, 0xfffffffful));
+}
+
 /* One entry. True: v->exit is filled in; false: enter again. */
 static bool enter(struct vcpu *v)
 {
@@ -150,6 +172,8 @@ static bool enter(struct vcpu *v)
 	x->entry = 0;
 	if (v->event.kind != EVENT_NONE || v->nmi_pending || v->interrupt >= 0 || x->armed)
 		event_prepare(v);
+	if (v->preempt_at != NEVER || x->preempting)
+		preemption_prepare(v);
 	if (tlb_enter(x->tlb, this_cpu()->id)) {
 		invept_single(x->eptp);
 		count(v, SEPTUM_COUNTER_FLUSHES);
@@ -268,6 +292,37 @@ static void vmx_tsc_offset_set(struct vcpu *v, u64 offset)
 	vmwrite(VMCS_TSC_OFFSET, offset);
 }
 
+static u8 vmx_tpr_get(const struct vcpu *v)
+{
+	return v->vendor->apic_page[APIC_TPR];
+}
+
+static void vmx_tpr_set(struct vcpu *v, u8 tpr)
+{
+	v->vendor->apic_page[APIC_TPR] = tpr;
+}
+
+static void vmx_reset(struct vcpu *v)
+{
+	vmcs_select(v);
+	guest_nmi_block(v->vendor, false);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmwrite(VMCS_GUEST_DR7, DR7_RESET);
+}
+
+static bool vmx_idle(struct vcpu *v, unsigned length)
+{
+	u64 behind = vmx_rip_get(v);
+
+	(void)length;
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+	vmx_run(v);
+	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	return vmx_rip_get(v) == behind;
+}
+
 const struct vendor_ops vmx_ops = {
 	.name = "VMX",
 	.number = 1,
@@ -295,4 +350,9 @@ const struct vendor_ops vmx_ops = {
 	.msr_get = vmx_msr_get,
 	.msr_set = vmx_msr_set,
 	.tsc_offset_set = vmx_tsc_offset_set,
+	.tpr_get = vmx_tpr_get,
+	.tpr_set = vmx_tpr_set,
+	.reset = vmx_reset,
+	.idle = vmx_idle,
+	.preempts = true,
 };

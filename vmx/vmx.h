@@ -27,6 +27,8 @@
 #define MSR_GS_BASE	   0xc0000101
 #define MSR_KERNEL_GS_BASE 0xc0000102
 
+#define DR7_RESET 0x400ul
+
 #define CR0_PE BIT(0)
 #define CR0_ET BIT(4)
 #define CR0_NE BIT(5)
@@ -57,6 +59,8 @@ enum cached { CACHED_RIP = 1, CACHED_RSP = 2, CACHED_RFLAGS = 4 };
 
 #define CPU_NONE (~0u)
 
+#define APIC_TPR 0x80u /* in apic_page */
+
 struct vendor_vcpu {
 	u64 host_rsp; /* what HOST_RSP holds, see entry.S */
 	u64 rip, rsp, rflags;
@@ -67,9 +71,11 @@ struct vendor_vcpu {
 	bool root;
 	bool armed;	  /* a window or the TPR threshold is set */
 	bool nmi_begun;	  /* an NMI was delivered, and its IRET has not been seen */
+	bool preempting;  /* the preemption timer is on */
 	u8 tpr_threshold; /* what TPR_THRESHOLD holds */
 	u16 vpid;
 	u32 cpu;     /* where it ran last, or CPU_NONE */
+	u32 pin;     /* what PIN_CONTROLS holds, without the preemption timer */
 	u32 primary; /* what PRIMARY_CONTROLS holds */
 	u32 entry;   /* what this entry injects: interruption information, or 0 */
 	u32 entry_error;
@@ -88,6 +94,7 @@ struct vmx_capabilities {
 	u64 ept_vpid;
 	u64 pin, primary, secondary, exit, entry; /* must be 1 in 31:0, may be 1 in 63:32 */
 	u64 cr4_fixed1;
+	u64 misc;
 };
 extern struct vmx_capabilities vmx_capabilities;
 

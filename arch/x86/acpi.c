@@ -42,6 +42,13 @@ _Static_assert(sizeof(struct header) == 36, "table header");
 #define MADT_X2APIC  9
 #define MADT_ENABLED BIT(0)
 
+/* 5.2.9 */
+#define FADT_TIMER	  76
+#define FADT_TIMER_LENGTH 91
+#define FADT_FLAGS	  112
+#define FADT_FLAGS_END	  116u
+#define FADT_REDUCED	  BIT(20)
+
 /* UEFI Specification 2.10, 4.3 and 4.6. */
 struct efi_system_table_part {
 	u64 signature;
@@ -183,6 +190,20 @@ static void read_madt(u64 at, u32 length)
 	}
 }
 
+static void read_fadt(u64 at, u32 length)
+{
+	u32 port, flags;
+	u8 bytes;
+
+	if (length < FADT_FLAGS_END)
+		return;
+	physical_read(hpa(at + FADT_TIMER), &port, sizeof(port));
+	physical_read(hpa(at + FADT_TIMER_LENGTH), &bytes, sizeof(bytes));
+	physical_read(hpa(at + FADT_FLAGS), &flags, sizeof(flags));
+	if (bytes == 4 && port <= 0xffff && (flags & FADT_REDUCED) == 0)
+		acpi_info.timer_port = (u16)port;
+}
+
 static void read_root(u64 at, const struct header *root, unsigned entry_size)
 {
 	u32 count = (root->length - (u32)sizeof(*root)) / entry_size;
@@ -196,6 +217,8 @@ static void read_root(u64 at, const struct header *root, unsigned entry_size)
 			continue;
 		if (memcmp(h.signature, "APIC", 4) == 0)
 			read_madt(table, h.length);
+		else if (memcmp(h.signature, "FACP", 4) == 0)
+			read_fadt(table, h.length);
 		else if (memcmp(h.signature, "DMAR", 4) == 0)
 			acpi_info.dmar = hpa(table);
 		else if (memcmp(h.signature, "IVRS", 4) == 0)

@@ -12,6 +12,7 @@ struct acpi_info {
 	unsigned cpu_count;    /* enabled processors in the MADT; 0: no MADT */
 	u32 apic_ids[CPU_MAX]; /* of the first CPU_MAX of them */
 	hpa_t dmar, ivrs;      /* VT-d's and AMD-Vi's table; 0: none */
+	u16 timer_port;	       /* of the power-management timer; 0: none */
 };
 
 extern struct acpi_info acpi_info;

@@ -3,24 +3,17 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/io.h"
 #include "arch/x86/paging.h"
+#include "kernel/lapic.h"
 
-#include <septum/abi.h>
-
-#define MSR_APIC_BASE  0x1b
 #define APIC_BASE_X2   BIT(10)
 #define APIC_BASE_ON   BIT(11)
 #define APIC_BASE_PAGE 0x000ffffffffff000ul
 
 /* Byte offsets in the xAPIC page. */
-#define APIC_ID		  0x20
-#define APIC_EOI	  0xb0
-#define APIC_SPURIOUS	  0xf0
-#define APIC_ICR_LOW	  0x300
-#define APIC_ICR_HIGH	  0x310
-#define APIC_LVT_TIMER	  0x320
-#define APIC_TIMER_START  0x380
-#define APIC_TIMER_NOW	  0x390
-#define APIC_TIMER_DIVIDE 0x3e0
+#define APIC_ID	      0x20
+#define APIC_EOI      0xb0
+#define APIC_ICR_LOW  0x300
+#define APIC_ICR_HIGH 0x310
 
 /* x2APIC registers. */
 #define MSR_X2APIC_ID  0x802
@@ -77,7 +70,7 @@ static void reg_write(unsigned offset, u32 value)
 }
 
 /* Registers that are the same in both modes. */
-static void own_write(unsigned offset, u32 value)
+void apic_write(unsigned offset, u32 value)
 {
 	if (x2apic())
 		wrmsr(MSR_X2APIC + offset / 16, value);
@@ -85,7 +78,7 @@ static void own_write(unsigned offset, u32 value)
 		reg_write(offset, value);
 }
 
-static u32 own_read(unsigned offset)
+u32 apic_read(unsigned offset)
 {
 	return x2apic() ? (u32)rdmsr(MSR_X2APIC + offset / 16) : reg_read(offset);
 }
@@ -145,44 +138,9 @@ void apic_send_startup(u32 id, pfn_t start)
 	send(id, ICR_STARTUP | (u32)ICR_ASSERT | (u32)start.n);
 }
 
-#define SPURIOUS_ON	BIT(8)
-#define VECTOR_TIMER	0x40u
-#define VECTOR_SPURIOUS 0xffu
-#define DIVIDE_BY_1	0xbu
-#define CALIBRATE_TICKS 100000ul
-#define POLL_TICKS	(SEPTUM_POLL_MICROSECONDS * 1000ul)
-
-void apic_timer_setup(void)
-{
-	u64 start, ticks;
-	u32 count;
-
-	own_write(APIC_SPURIOUS, (u32)SPURIOUS_ON | VECTOR_SPURIOUS);
-	own_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
-	own_write(APIC_LVT_TIMER, VECTOR_TIMER);
-	start = rdtsc();
-	own_write(APIC_TIMER_START, ~0u);
-	while (rdtsc() - start < CALIBRATE_TICKS)
-		cpu_pause();
-	count = ~0u - own_read(APIC_TIMER_NOW);
-	ticks = rdtsc() - start;
-	own_write(APIC_TIMER_START, 0);
-	this_cpu()->poll_count = (u32)MAX(count * POLL_TICKS / ticks, 1ul);
-}
-
-void apic_timer_start(void)
-{
-	own_write(APIC_TIMER_START, this_cpu()->poll_count);
-}
-
-void apic_timer_stop(void)
-{
-	own_write(APIC_TIMER_START, 0);
-}
-
 void apic_end_of_interrupt(void)
 {
-	own_write(APIC_EOI, 0);
+	apic_write(APIC_EOI, 0);
 }
 
 void delay_us(u64 microseconds)

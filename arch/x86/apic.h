@@ -28,12 +28,10 @@ void apic_send_fixed(u32 id, u8 vector);
 /* `start`: below 1 MiB, where the processor is to begin in real mode. */
 void apic_send_startup(u32 id, pfn_t start);
 
-/* On a guest CPU only, where the APIC is Septum's own. Makes it ready to interrupt; once. */
-void apic_timer_setup(void);
-/* It interrupts this CPU once, within SEPTUM_POLL_MICROSECONDS (of a processor whose TSC has at
- * least 1 GHz; all that Septum knows have). */
-void apic_timer_start(void);
-void apic_timer_stop(void);
+/* A register of this processor's, by its byte offset in the page (enum lapic_reg). */
+u32 apic_read(unsigned offset);
+void apic_write(unsigned offset, u32 value);
+
 /* Some fixed interrupt has come to this guest CPU. */
 void apic_end_of_interrupt(void);
 

@@ -42,7 +42,8 @@ struct cpu {
 	u32 mailbox; /* enum mailbox of smp.c: what work() and argument are */
 	void (*work)(void *argument);
 	void *argument;
-	u32 poll_count;	    /* of its timer, apic_timer_start() */
+	u64 timer_at;	    /* TSC for which its timer is armed, or NEVER; arch/x86/timer.h */
+	u64 timer_rate;	    /* counts of it for a TSC tick, times 2^32; 0: there is no timer */
 	struct world world; /* of a guest CPU that runs no guest; CPU 0 has the root's instead */
 
 	u8 *windows;		      /* this CPU's part of the WINDOW area */

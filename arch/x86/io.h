@@ -17,6 +17,13 @@ static inline void out8(u16 port, u8 value)
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
 }
 
+static inline u32 in32(u16 port)
+{
+	u32 value;
+	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
 struct cpuid {
 	u32 eax, ebx, ecx, edx;
 };

@@ -5,6 +5,7 @@
 #include "arch/x86/io.h"
 #include "arch/x86/offsets.h"
 #include "arch/x86/paging.h"
+#include "arch/x86/timer.h"
 #include "arch/x86/traps.h"
 #include "kernel/boot_info.h"
 #include "kernel/cmdline.h"
@@ -14,6 +15,8 @@
 #include "kernel/string.h"
 #include "kernel/vendor.h"
 #include "mm/window.h"
+
+#include <septum/abi.h>
 
 unsigned cpu_count = 1;
 _Static_assert(CPU_MAX <= CPUS_MAX, "mm/tlb.h");
@@ -63,11 +66,20 @@ void cpu_relax(void)
 
 void cpu_sleep_open(void);
 
+/* Every processor that Septum knows has a TSC of 1 GHz at least. */
+#define POLL_TICKS (SEPTUM_POLL_MICROSECONDS * 1000ul)
+
 void cpu_sleep_poll(void)
 {
-	apic_timer_start();
+	timer_arm(rdtsc() + POLL_TICKS);
 	cpu_sleep_open();
-	apic_timer_stop();
+	timer_stop();
+}
+
+void cpu_sleep_until(u64 when)
+{
+	timer_arm(when);
+	cpu_sleep_open();
 }
 
 void interrupts_take(void)
@@ -243,7 +255,7 @@ static _Noreturn void ap_start(void)
 
 	world_cpu_enable();
 	world_init(&cpu->world, cpu->world.xsave, true);
-	apic_timer_setup();
+	timer_setup();
 	ap_problem = apic_usable() ? vendor->cpu_enable()
 				   : "Its local APIC is off or at an address of its own.";
 	if (ap_problem != NULL) {
@@ -385,9 +397,13 @@ void smp_start(void)
 	nmi_window_add(cpu_sleep_start, cpu_sleep_end, cpu_sleep_end);
 	nmi_window_add(cpu_sleep_open_start, cpu_sleep_open_end, cpu_sleep_open_end);
 	nmi_window_add(cpu_sleep_on_start, cpu_sleep_on_end, cpu_sleep_on_end);
+	problem = apic_setup();
+	if (problem == NULL && !vendor->preempts)
+		timer_setup();
 	if (acpi_info.cpu_count <= 1 || cpus_wanted <= 1)
 		goto out;
-	problem = pfn_is_none(page) ? "There is no RAM below 640 KiB" : apic_setup();
+	if (problem == NULL && pfn_is_none(page))
+		problem = "There is no RAM below 640 KiB";
 	if (problem != NULL) {
 		printk(LOG_ERROR, "%s, so that other processors cannot be started.", problem);
 		goto out;

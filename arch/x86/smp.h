@@ -57,6 +57,8 @@ void cpu_sleep(void);
 void cpu_sleep_on(const volatile u32 *word, u32 value);
 /* The same, and also returns after SEPTUM_POLL_MICROSECONDS. On a guest CPU. */
 void cpu_sleep_poll(void);
+/* The same, and also returns about TSC `when`. On a guest CPU. */
+void cpu_sleep_until(u64 when);
 /* Takes, and forgets, the interrupts that wait for this guest CPU. */
 void interrupts_take(void);
 /* MONITOR and MWAIT are there and truly sleep; QEMU's only spins. */

@@ -5,6 +5,7 @@
 #include "arch/x86/io.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/smp.h"
+#include "kernel/lapic.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
 #include "kernel/symbols.h"
@@ -21,9 +22,11 @@ enum {
 	VECTOR_PF = 14,
 	VECTOR_MC = 18,
 	VECTOR_SX = 30,
-	VECTOR_INTERRUPT = EXCEPTIONS, /* any of them: only guest CPUs let them in */
+	VECTOR_INTERRUPT = EXCEPTIONS, /* any of them; CPU 0 lets only that of its timer in */
 };
 #define SX_INIT 1
+
+#define RFLAGS_IF BIT(9)
 
 /* 64-bit interrupt gate (Intel SDM vol. 3, 6.14.1; AMD APM vol. 2, 4.8.4). */
 struct gate {
@@ -179,6 +182,9 @@ void trap_handle(struct trap_frame *f)
 	if (f->vector == VECTOR_SX && f->error == SX_INIT)
 		return;
 	if (f->vector == VECTOR_INTERRUPT) {
+		/* One at a time: on CPU 0 the next is the root's (arch/x86/timer.c). */
+		f->rflags &= ~RFLAGS_IF;
+		this_cpu()->timer_at = NEVER;
 		apic_end_of_interrupt();
 		return;
 	}

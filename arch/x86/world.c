@@ -49,6 +49,8 @@
 #define MSR_TSC_AUX	     0xc0000103
 #define PRED_CMD_IBPB	     1u
 
+#define DR6_RESET 0xffff0ff0ul
+
 static u64 xgetbv(void)
 {
 	u32 low, high;
@@ -228,7 +230,7 @@ void world_init(struct world *world, void *xsave, bool root)
 	world->xsave = xsave;
 	world->components = (root ? has.xcr0_root : has.xcr0_guest) | has.xss;
 	world->xcr0 = X87;
-	world->dr6 = 0xffff0ff0;
+	world->dr6 = DR6_RESET;
 	/* XSTATE_BV = 0 means initial, except for MXCSR, which the standard format always loads,
 	 * and for FXRSTOR, which knows no such thing. */
 	memcpy(world->xsave + XSAVE_FCW, &fcw, sizeof(fcw));
@@ -344,6 +346,15 @@ void world_switch(struct world *from, struct world *to)
 	}
 	if (has.ibpb)
 		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+}
+
+void world_debug_reset(void)
+{
+	__asm__ volatile("mov %0, %%dr0\n\tmov %0, %%dr1\n\tmov %0, %%dr2\n\tmov %0, %%dr3"
+			 :
+			 : "r"(0ul));
+	if (has.vmx)
+		__asm__ volatile("mov %0, %%dr6" : : "r"(DR6_RESET));
 }
 
 bool world_msr(u32 msr)

@@ -42,6 +42,9 @@ void world_init(struct world *world, void *xsave, bool root);
 /* Saves the CPU's registers into `from` and loads those of `to`. `from` is what was loaded last. */
 void world_switch(struct world *from, struct world *to);
 
+/* DR0 to DR3, and DR6 where it is switched here, of the vCPU that is loaded: as after INIT. */
+void world_debug_reset(void);
+
 /* This MSR is one of those that are switched here, so that a vCPU may have it to itself. */
 bool world_msr(u32 msr);
 

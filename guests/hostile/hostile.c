@@ -132,7 +132,7 @@ static bool bad_vms(void)
 	for (u64 type = SEPTUM_SEV; type <= SEPTUM_TDX; type++)
 		CHECK_OR_FALSE(
 			GIVES(E_UNSUPPORTED, SEPTUM_CALL_VM_CREATE, type, 0, pool, 1, 0, ring));
-	CHECK_OR_FALSE(GIVES(E_ARG, SEPTUM_CALL_VM_CREATE, sw, 2, pool, 1, 0, ring));
+	CHECK_OR_FALSE(GIVES(E_ARG, SEPTUM_CALL_VM_CREATE, sw, 4, pool, 1, 0, ring));
 	CHECK_OR_FALSE(GIVES(E_NO_POOL, SEPTUM_CALL_VM_CREATE, sw, 0, 31, 1, 0, ring));
 	CHECK_OR_FALSE(!GIVES(OK, SEPTUM_CALL_VM_CREATE, sw, 0, pool, 0, 0, ring));
 	CHECK_OR_FALSE(!GIVES(OK, SEPTUM_CALL_VM_CREATE, sw, 0, pool, 65, 0, ring));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "guests/root/vm.h"
+#include "guests/lib/cpu.h"
 #include "guests/lib/string.h"
 #include "guests/root/machine.h"
 
@@ -62,6 +63,7 @@ struct reply vm_create(struct vm *vm, u64 flags)
 				vm->shared_bit, PFN(area));
 
 	vm->id = r.status == SEPTUM_OK ? r.value : 0;
+	vm->flags = flags;
 	return ring_use(vm, area, r);
 }
 
@@ -141,12 +143,12 @@ struct reply mem_load(struct vm *vm, u64 gpa, const void *from, u64 bytes)
 	return r;
 }
 
-struct reply vm_run(struct vm *vm, u64 vcpu)
+static struct reply run(struct vm *vm, u64 call, u64 vcpu, u64 until)
 {
 	struct reply total = {0};
 
 	for (;;) {
-		struct reply r = septum(SEPTUM_CALL_RUN, vm->id, vcpu);
+		struct reply r = septum(call, vm->id, vcpu, until);
 		u64 events = (total.value >> 8 & 0xffffff) + (r.value >> 8 & 0xffffff);
 		u64 refused = (total.value >> 32) + (r.value >> 32);
 
@@ -156,7 +158,19 @@ struct reply vm_run(struct vm *vm, u64 vcpu)
 		if (r.status != SEPTUM_OK || (r.value & 0xff) != SEPTUM_RUN_INTERRUPTED)
 			return total;
 		interrupts_serve();
+		if (call == SEPTUM_CALL_RUN_UNTIL && tsc_read() >= until)
+			return total;
 	}
+}
+
+struct reply vm_run(struct vm *vm, u64 vcpu)
+{
+	return run(vm, SEPTUM_CALL_RUN, vcpu, 0);
+}
+
+struct reply vm_run_until(struct vm *vm, u64 vcpu, u64 until)
+{
+	return run(vm, SEPTUM_CALL_RUN_UNTIL, vcpu, until);
 }
 
 bool event_take(struct vm *vm, struct septum_event *event)

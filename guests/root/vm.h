@@ -10,7 +10,8 @@ struct vm {
 	u64 id;
 	u64 pool;
 	u32 vcpus;
-	u32 type; /* enum septum_vm_type */
+	u32 type;  /* enum septum_vm_type */
+	u64 flags; /* SEPTUM_VM_* */
 	u64 shared_bit;
 	u64 ram_size;
 	u64 slot; /* of the guest's memory, from address 0 */
@@ -52,6 +53,9 @@ struct reply mem_load(struct vm *vm, u64 gpa, const void *from, u64 bytes);
 
 /* One call of RUN, after serving the root's own interrupts as long as it is interrupted. */
 struct reply vm_run(struct vm *vm, u64 vcpu);
+
+/* The same with RUN_UNTIL, until TSC `until` at the latest. */
+struct reply vm_run_until(struct vm *vm, u64 vcpu, u64 until);
 
 /* Takes the next event; false: there is none. */
 bool event_take(struct vm *vm, struct septum_event *event);

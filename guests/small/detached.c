@@ -125,6 +125,14 @@ BODY_WITH_AP(outlives, outlives_ap)
 	REQUIRE(*shared_word(AREA) == n && *word_at(KEPT) == n);
 }
 
+/* The same with interrupts on. */
+BODY(stuck_open)
+{
+	__asm__ volatile("sti");
+	for (;;)
+		__asm__ volatile("pause");
+}
+
 /* Cannot be stopped but from outside. */
 BODY(stuck)
 {

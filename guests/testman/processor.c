@@ -76,11 +76,8 @@ SCENARIO_QUICK(alignment_checks_are_the_guests_own)
 	CHECK(expect_end());
 }
 
-/* VMX only: the SVM backend delivers whatever CR8 says. */
 SCENARIO_QUICK(an_interrupt_waits_for_its_priority)
 {
-	if (!cpu_is_intel())
-		return;
 	CHECK(guest_begin(&build_sw, "priorities"));
 	CHECK(expect_step(1));
 	CHECK(GIVES(OK, SEPTUM_CALL_VCPU_INTERRUPT, test.vm.id, 0, VECTOR_TEST));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "guests/testman/testman.h"
 
-#define RUBBISH 0xa5
+#define RUBBISH	 0xa5
+#define PATIENCE 10000000000ul /* TSC ticks, for guests with timers */
 
 struct test test;
 
@@ -215,7 +216,10 @@ static bool next_of(u64 vcpu, struct septum_event *event)
 				continue;
 			return true;
 		}
-		r = vm_run(&test.vm, vcpu);
+		if (test.vm.flags & SEPTUM_VM_APIC)
+			r = vm_run_until(&test.vm, vcpu, tsc_read() + PATIENCE);
+		else
+			r = vm_run(&test.vm, vcpu);
 		test.status = r.status;
 		if (r.status != SEPTUM_OK)
 			return false;

@@ -144,7 +144,8 @@ enum septum_call {
 	 * 1), and what the firmware refuses is E_ARG (5). `ring pfn`: the first of
 	 * SEPTUM_RING_PAGES(vCPUs) contiguous root frames; they stay the root's, pinned until the
 	 * VM is destroyed, and Septum initialises them. The VM is BUILDING.
-	 * E_UNSUPPORTED (type), E_NOT_ROOT (6), E_POOL_EMPTY, E_LIMIT (also: no ASID is free). */
+	 * E_UNSUPPORTED (type; VM_APIC where the TSC's frequency is not known), E_NOT_ROOT (6),
+	 * E_POOL_EMPTY, E_LIMIT (also: no ASID is free). */
 	SEPTUM_CALL_VM_CREATE = 16,
 	/* (vm). Stops and removes a VM in any state; its frames return zeroed to its pool, in-place
 	 * frames zeroed to the root. E_AGAIN: interrupted, call again (it is dying and accepts no
@@ -209,7 +210,8 @@ enum septum_call {
 	 * bits 63:32. */
 	SEPTUM_CALL_VCPU_INFO = 34,
 	/* (vm, vCPU, vector 16..255, or SEPTUM_NMI). Makes an interrupt pending; it is delivered as
-	 * soon as the guest can take it, and ends a halt. E_BUSY: one is still pending. */
+	 * soon as the guest can take it, and ends a halt. E_BUSY: one is still pending (never with
+	 * VM_APIC, where it is a message to the vCPU's APIC). */
 	SEPTUM_CALL_VCPU_INTERRUPT = 35,
 	/* (vm, vCPU or SEPTUM_ALL). Drains the completion ring, applies verdicts and runs the vCPU,
 	 * or every vCPU in turn, on the calling CPU until none can run without the manager, or an
@@ -247,6 +249,12 @@ enum septum_call {
 	 * event is posted anew, with a new seq and otherwise as it was (a ring that was no longer
 	 * trusted, too, thus begins again). E_NOT_ROOT, E_LIMIT. */
 	SEPTUM_CALL_VM_ADOPT = 41,
+
+	/* (vm, vCPU or SEPTUM_ALL, TSC). As RUN, but sleeps when there is nothing but vCPUs that
+	 * wait for an interrupt (VM_APIC), until one comes (its timer's, another vCPU's) or an
+	 * interrupt for the root is due; and returns about that TSC in any case: INTERRUPTED if a
+	 * vCPU could go on, HALTED if none. */
+	SEPTUM_CALL_RUN_UNTIL = 42,
 
 	/* Debugging.
 	 *
@@ -295,12 +303,14 @@ enum septum_info {
 	SEPTUM_INFO_SEV =
 		5, /* 0: none. Bits 5:0 number of the C-bit, bit 8: a software model, not
 		    * hardware; bits 31:16 version of the SNP firmware ABI (major, minor) */
+	SEPTUM_INFO_TSC_KHZ = 6, /* frequency of the TSC, also guests'; 0: unknown */
 };
 
 /* SEPTUM_CALL_VM_CREATE flags. */
 #define SEPTUM_VM_DISCARD                                                                          \
-	(1u << 0) /* the manager may throw private content away (the guest reads                   \
-		   * zeroes then); the guest sees this flag in CPUID */
+	(1u << 0)		 /* the manager may throw private content away (the guest reads    \
+				  * zeroes then); the guest sees this flag in CPUID */
+#define SEPTUM_VM_APIC (1u << 1) /* each vCPU has a local APIC: see part 7 */
 
 /* SEPTUM_CALL_SEV_PAGE: the numbers of the SEV-SNP firmware ABI. */
 enum septum_sev_page {
@@ -321,11 +331,14 @@ enum septum_vcpu_state {
 	SEPTUM_VCPU_WAITING = 3, /* an event is outstanding */
 	SEPTUM_VCPU_HALTED = 4,	 /* HLT answered without a wake-up: waits for an interrupt */
 	SEPTUM_VCPU_DEAD = 5,	 /* killed, shut down or failed: only VM_DESTROY is left */
+	SEPTUM_VCPU_PARKED = 6,	 /* with VM_APIC: waits for the guest's SIPI */
 };
 
 /* SEPTUM_CALL_RUN: why it returned, bits 7:0 of the value. */
 #define SEPTUM_RUN_IDLE	       0u /* no vCPU can run: events wait for verdicts, or all halt */
-#define SEPTUM_RUN_INTERRUPTED 1u /* an interrupt for the root is due; call again */
+#define SEPTUM_RUN_INTERRUPTED 1u /* an interrupt for the root is due, or time is up; call again   \
+				   */
+#define SEPTUM_RUN_HALTED 2u /* VM_APIC: no vCPU can run, one at least waits for an interrupt */
 
 /* Registers of SEPTUM_CALL_VCPU_SET. Segment n of ES CS SS DS FS GS LDTR TR has four: */
 enum septum_reg {
@@ -340,7 +353,8 @@ enum septum_reg {
 	SEPTUM_REG_GDTR_LIMIT = 23,
 	SEPTUM_REG_IDTR_BASE = 24,
 	SEPTUM_REG_IDTR_LIMIT = 25,
-	SEPTUM_REG_SEG = 32, /* + 4 * segment + {0 selector, 1 base, 2 limit, 3 attributes} */
+	SEPTUM_REG_APIC_BASE = 26, /* IA32_APIC_BASE, with VM_APIC */
+	SEPTUM_REG_SEG = 32,	   /* + 4 * segment + {0 selector, 1 base, 2 limit, 3 attributes} */
 	SEPTUM_REG_END = 64,
 };
 /* Segment attributes are the access-rights word of VMX (SDM Vol. 3, 24.4.1): type 3:0, S 4, DPL
@@ -363,6 +377,7 @@ enum septum_reg {
 	X(EXIT_WINDOW, 11, "interrupt and NMI windows")                                            \
 	X(EXIT_SHUTDOWN, 12, "triple faults")                                                      \
 	X(EXIT_OTHER, 13, "exits of no other row")                                                 \
+	X(EXIT_TIMER, 14, "exits for a deadline (VMX; else they count as interrupts)")             \
 	X(IMPLICIT_FORWARDED, 16, "implicit conversions forwarded")                                \
 	X(IMPLICIT_CONVERTED, 17, "implicit conversions converted")                                \
 	X(IMPLICIT_DENIED, 18, "implicit conversions denied")                                      \
@@ -670,6 +685,31 @@ struct septum_boot_info {
 #define SEPTUM_KVM_EINVAL     22
 #define SEPTUM_KVM_EOPNOTSUPP 95
 #define SEPTUM_KVM_ENOSYS     1000
+
+/* ---------------------------------------------------------------------------------------------
+ * 7  VMs with SEPTUM_VM_APIC
+ *
+ * Each vCPU has a local APIC with the timer (one-shot, periodic, TSC deadline), as xAPIC at
+ * FEE00000 (no slot may cover that page) and as x2APIC; its id is the vCPU's index. It begins in
+ * xAPIC mode unless VCPU_SET of SEPTUM_REG_APIC_BASE says otherwise (0xfee00d00: x2APIC, vCPU 0;
+ * 0xfee00c00: any other). The base address cannot be changed. There is no I/O APIC and no PIC:
+ * VCPU_INTERRUPT is an edge-triggered message to the vCPU (an MSI), which is lost while the guest
+ * has its APIC off.
+ *
+ * vCPUs other than 0 are created PARKED and begin when another sends them INIT and SIPI, in real
+ * mode at (vector << 12), whatever VCPU_SET has said. An INIT parks any vCPU (0 starts at its reset
+ * vector), once an event that it has outstanding is answered.
+ *
+ * HLT with interrupts on is no event: the vCPU is HALTED until an interrupt comes. With interrupts
+ * off it is one, as without VM_APIC, and COMPLETE with 0 leaves the vCPU HALTED until an NMI or
+ * INIT. RUN of SEPTUM_ALL goes on until no vCPU can run, or an event has been posted and each has
+ * had a turn (of about a millisecond). A manager without interrupts of its own calls RUN_UNTIL with
+ * a TSC at which it wants to look at its devices again.
+ *
+ * CPUID: leaf 1 APIC, x2APIC and TSC-deadline; leaf 6 EAX bit 2 (the timer never stops); leaf Bh;
+ * leaf 15h and 0x40000010 (EAX: TSC in kHz, EBX: the timer's clock in kHz). The TSC is the
+ * machine's.
+ */
 
 #ifndef __cplusplus
 _Static_assert(sizeof(struct septum_event) == 64, "event entry");

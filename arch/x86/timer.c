@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "arch/x86/timer.h"
+#include "arch/x86/apic.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/io.h"
+#include "kernel/lapic.h"
+
+/* The highest vector there is: whatever of the root's waits too, this one is taken first. */
+#define VECTOR_TIMER  0xffu
+#define VECTOR_GUEST  0x40u /* on guest CPUs */
+#define CLASS_HIGHEST 15ul
+
+#define LVT_MASKED    BIT(16)
+#define LVT_MODE(lvt) ((lvt) >> 17 & 3)
+#define SVR_ON	      BIT(8)
+#define DIVIDE_BY_1   0xbu
+
+#define MEASURE_TICKS 20000ul
+#define TICKS_MAX     BIT(30) /* further away is armed in steps */
+#define RATE_SHIFT    32u
+#define EARLY(ticks)  ((ticks) - (ticks) / 256) /* the rest is armed then, exactly */
+#define EARLY_LEAST   65536ul
+
+enum mode { ONE_SHOT, PERIODIC, DEADLINE };
+
+/* What of CPU 0's timer is the root's. */
+static struct {
+	bool borrowed, refused;
+	u32 lvt, svr, divide;
+	u32 left; /* counts, when it was borrowed: at TSC `at` */
+	u64 at;
+	u64 deadline; /* IA32_TSC_DEADLINE */
+	u64 due;      /* TSC when it expires, or NEVER */
+} root;
+
+static unsigned divide_log(u32 divide)
+{
+	return (((divide & 3) | (divide >> 1 & 4)) + 1) & 7;
+}
+
+static u64 counts_of(u64 ticks)
+{
+	u64 rate = this_cpu()->timer_rate;
+
+	if (ticks <= TICKS_MAX)
+		return ticks * rate >> RATE_SHIFT;
+	return (ticks >> 16) * rate >> (RATE_SHIFT - 16);
+}
+
+/* `counts`: up to 2^39. */
+static u64 ticks_of(u64 counts)
+{
+	return (counts << 24) / MAX(this_cpu()->timer_rate >> 8, 1ul);
+}
+
+static void start(u64 count)
+{
+	apic_write(LAPIC_INITIAL, (u32)MIN(MAX(count, 1ul), 0xfffffffful));
+}
+
+void timer_setup(void)
+{
+	struct cpu *cpu = this_cpu();
+	u32 lvt = apic_read(LAPIC_LVT_TIMER), divide = apic_read(LAPIC_DIVIDE);
+	u32 svr = apic_read(LAPIC_SVR), count;
+	u64 begin, ticks;
+
+	cpu->timer_at = NEVER;
+	apic_write(LAPIC_LVT_TIMER, LVT_MASKED);
+	apic_write(LAPIC_DIVIDE, DIVIDE_BY_1);
+	begin = rdtsc();
+	apic_write(LAPIC_INITIAL, ~0u);
+	do {
+		ticks = rdtsc() - begin;
+	} while (ticks < MEASURE_TICKS);
+	count = ~0u - apic_read(LAPIC_CURRENT);
+	ticks = rdtsc() - begin;
+	apic_write(LAPIC_INITIAL, 0);
+	cpu->timer_rate = MAX(((u64)count << RATE_SHIFT) / ticks, 1ul);
+	if (cpu->id == 0) {
+		apic_write(LAPIC_DIVIDE, divide);
+		apic_write(LAPIC_LVT_TIMER, lvt);
+	} else {
+		apic_write(LAPIC_SVR, svr | (u32)SVR_ON | VECTOR_TIMER);
+		apic_write(LAPIC_LVT_TIMER, VECTOR_GUEST);
+	}
+}
+
+/* ---- The root's timer ---- */
+
+static void borrow(void)
+{
+	root.at = rdtsc();
+	root.lvt = apic_read(LAPIC_LVT_TIMER);
+	root.svr = apic_read(LAPIC_SVR);
+	root.divide = apic_read(LAPIC_DIVIDE);
+	root.left = 0;
+	root.deadline = 0;
+	root.due = NEVER;
+	switch (LVT_MODE(root.lvt)) {
+	case DEADLINE:
+		root.deadline = rdmsr(MSR_TSC_DEADLINE);
+		if (root.deadline != 0)
+			root.due = root.deadline;
+		break;
+	case ONE_SHOT:
+		root.left = apic_read(LAPIC_CURRENT);
+		if (root.left != 0)
+			root.due = root.at + ticks_of((u64)root.left << divide_log(root.divide));
+		break;
+	default:
+		root.refused = apic_read(LAPIC_CURRENT) != 0;
+		if (root.refused)
+			return;
+	}
+	if ((root.svr & SVR_ON) == 0)
+		apic_write(LAPIC_SVR, root.svr | (u32)SVR_ON);
+	apic_write(LAPIC_LVT_TIMER, VECTOR_TIMER);
+	apic_write(LAPIC_DIVIDE, DIVIDE_BY_1);
+	root.borrowed = true;
+	this_cpu()->timer_at = NEVER;
+}
+
+static bool requested(void)
+{
+	return (apic_read(LAPIC_IRR + 0x70) >> (VECTOR_TIMER & 31) & 1) != 0;
+}
+
+/* The one interrupt that has been requested(). The handler returns with interrupts off. */
+static void take(void)
+{
+	u32 lint0 = apic_read(LAPIC_LVT_LINT0);
+	u64 cr8;
+
+	/* An interrupt of the PIC has no priority and might come in its place. */
+	if ((lint0 & LVT_MASKED) == 0)
+		apic_write(LAPIC_LVT_LINT0, lint0 | (u32)LVT_MASKED);
+	__asm__ volatile("mov %%cr8, %0" : "=r"(cr8));
+	__asm__ volatile("mov %0, %%cr8" : : "r"(CLASS_HIGHEST - 1) : "memory");
+	__asm__ volatile("sti; nop; cli" : : : "memory");
+	__asm__ volatile("mov %0, %%cr8" : : "r"(cr8) : "memory");
+	if ((lint0 & LVT_MASKED) == 0)
+		apic_write(LAPIC_LVT_LINT0, lint0);
+}
+
+bool timer_fired(void)
+{
+	if (!root.borrowed || !requested())
+		return false;
+	take();
+	this_cpu()->timer_at = NEVER;
+	/* Still there: the root has one of the same class in service. */
+	if (rdtsc() >= root.due || requested())
+		return false;
+	if (root.due != NEVER)
+		timer_arm(root.due);
+	return true;
+}
+
+static void give_back_count(void)
+{
+	u64 gone = counts_of(rdtsc() - root.at) >> divide_log(root.divide);
+
+	if (root.left != 0)
+		start(root.left > gone ? root.left - gone : 1);
+}
+
+void timer_return(void)
+{
+	root.refused = false;
+	if (!root.borrowed)
+		return;
+	apic_write(LAPIC_LVT_TIMER, (u32)LVT_MASKED | VECTOR_TIMER);
+	apic_write(LAPIC_INITIAL, 0);
+	if (requested())
+		take();
+	root.borrowed = false;
+	this_cpu()->timer_at = NEVER;
+	apic_write(LAPIC_DIVIDE, root.divide);
+	apic_write(LAPIC_LVT_TIMER, root.lvt);
+	if ((root.svr & SVR_ON) == 0)
+		apic_write(LAPIC_SVR, root.svr);
+	if (LVT_MODE(root.lvt) == DEADLINE) {
+		/* Intel SDM Vol. 3, 11.5.4.1: the store to the page comes first. */
+		__asm__ volatile("mfence" : : : "memory");
+		if (root.deadline != 0)
+			wrmsr(MSR_TSC_DEADLINE, root.deadline);
+	} else {
+		give_back_count();
+	}
+}
+
+/* ---- Arming ---- */
+
+void timer_arm(u64 when)
+{
+	struct cpu *cpu = this_cpu();
+	u64 now, ticks;
+
+	if (when >= cpu->timer_at || cpu->timer_rate == 0)
+		return;
+	if (cpu->id == 0 && !root.borrowed) {
+		if (!root.refused)
+			borrow();
+		if (!root.borrowed)
+			return;
+	}
+	if (cpu->id == 0)
+		when = MIN(when, root.due);
+	now = rdtsc();
+	ticks = when > now ? MIN(when - now, TICKS_MAX) : 0;
+	if (ticks > EARLY_LEAST)
+		ticks = EARLY(ticks);
+	cpu->timer_at = when;
+	start(counts_of(ticks));
+}
+
+void timer_stop(void)
+{
+	apic_write(LAPIC_INITIAL, 0);
+	this_cpu()->timer_at = NEVER;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Guests with local APICs: registers, timer, messages, the start of vCPUs by the guest itself. */
+#include "guests/testman/testman.h"
+
+#define VECTOR_LOW  0x50u
+#define VECTOR_HIGH 0x70u
+#define VECTOR_IPI  0x80u
+
+static struct build with_apic(u32 vcpus)
+{
+	struct build build = build_sw;
+
+	build.flags = SEPTUM_VM_APIC;
+	build.vcpus = vcpus;
+	return build;
+}
+
+static u32 state(u64 vcpu)
+{
+	return (u32)(septum(SEPTUM_CALL_VCPU_INFO, test.vm.id, vcpu).value & 0xff);
+}
+
+static bool interrupt(u64 vector)
+{
+	return GIVES(OK, SEPTUM_CALL_VCPU_INTERRUPT, test.vm.id, 0, vector);
+}
+
+static void whole(const char *body, u32 vcpus)
+{
+	struct build build = with_apic(vcpus);
+
+	CHECK(guest_begin(&build, body));
+	CHECK(vcpus == 1 || state(1) == SEPTUM_VCPU_PARKED);
+	CHECK(expect_end());
+}
+
+SCENARIO_QUICK(apic_registers_and_priorities)
+{
+	whole("apic_registers", 1);
+}
+
+SCENARIO_QUICK(apic_priority_by_cr8)
+{
+	whole("apic_cr8", 1);
+}
+
+SCENARIO_QUICK(apic_by_its_page)
+{
+	whole("apic_page", 1);
+}
+
+SCENARIO_QUICK(apic_timer_in_all_modes)
+{
+	whole("apic_timer", 1);
+}
+
+SCENARIO_QUICK(apic_timer_by_its_page)
+{
+	whole("apic_timer_by_page", 1);
+}
+
+SCENARIO_QUICK(apic_messages_between_vcpus)
+{
+	whole("apic_messages", 2);
+}
+
+SCENARIO_QUICK(apic_messages_by_the_page)
+{
+	whole("apic_messages_by_page", 2);
+}
+
+static u64 run(u64 call, u64 until)
+{
+	struct reply r = septum(call, test.vm.id, SEPTUM_ALL, until);
+
+	test.status = r.status;
+	return r.value & 0xff;
+}
+
+SCENARIO_QUICK(apic_halt_ends_with_the_managers_interrupt)
+{
+	struct build build = with_apic(1);
+	struct septum_event e;
+	u64 start;
+
+	CHECK(guest_begin(&build, "apic_halt"));
+	CHECK(run(SEPTUM_CALL_RUN, 0) == SEPTUM_RUN_HALTED && state(0) == SEPTUM_VCPU_HALTED);
+	CHECK(run(SEPTUM_CALL_RUN, 0) == SEPTUM_RUN_HALTED);
+	start = tsc_read();
+	CHECK(run(SEPTUM_CALL_RUN_UNTIL, start + 3000000) == SEPTUM_RUN_HALTED);
+	CHECK(tsc_read() - start >= 3000000);
+	CHECK(interrupt(VECTOR_IPI));
+	CHECK(expect_step(1));
+	/* Several at once, none is busy. */
+	CHECK(interrupt(VECTOR_LOW) && interrupt(VECTOR_IPI) && interrupt(VECTOR_HIGH));
+	CHECK(interrupt(VECTOR_LOW));
+	CHECK(next(&e));
+	CHECK(e.type == SEPTUM_EVENT_HALT && !(e.flags & SEPTUM_EVENT_INTERRUPTIBLE));
+	CHECK(verdict(&e, SEPTUM_VERDICT_COMPLETE, 0) == SEPTUM_OK);
+	CHECK(state(0) == SEPTUM_VCPU_HALTED && run(SEPTUM_CALL_RUN, 0) == SEPTUM_RUN_IDLE);
+	CHECK(interrupt(SEPTUM_NMI));
+	CHECK(expect_end());
+}
+
+SCENARIO_QUICK(apic_modes_as_the_manager_wants)
+{
+	static const u64 bad[] = {0,	      0xfee00400, 0xfee00c01, 0xfec00800,
+				  0xfee00a00, ~0ul,	  0x1fee00800};
+	struct build build = with_apic(1);
+
+	CHECK(guest_prepare(&build, "pass"));
+	for (u32 i = 0; i < ARRAY_COUNT(bad); i++)
+		CHECK(vcpu_set(&test.vm, 0, SEPTUM_REG_APIC_BASE, bad[i]).status == SEPTUM_E_ARG);
+	CHECK(vcpu_set(&test.vm, 0, SEPTUM_REG_APIC_BASE, 0xfee00d00).status == SEPTUM_OK);
+	CHECK(GIVES(OK, SEPTUM_CALL_VM_START, test.vm.id));
+	CHECK(expect_step(1));
+	CHECK(expect_end());
+	CHECK(septum(SEPTUM_CALL_INFO, SEPTUM_INFO_TSC_KHZ).value > 100000);
+}
+
+/* A run ends when the manager says so, whatever the guest does. */
+SCENARIO_QUICK(apic_run_until_a_time)
+{
+	struct build build = with_apic(1);
+	u64 start;
+
+	CHECK(guest_begin(&build, "stuck_open"));
+	for (u32 i = 0; i < 5; i++) {
+		start = tsc_read();
+		CHECK(run(SEPTUM_CALL_RUN_UNTIL, start + 2000000) == SEPTUM_RUN_INTERRUPTED);
+		CHECK(tsc_read() - start >= 2000000);
+	}
+	CHECK(state(0) == SEPTUM_VCPU_RUNNABLE);
+}
