@@ -184,6 +184,12 @@ enum after guest_run(struct vcpu *v)
 	return AFTER_INTERRUPT;
 }
 
+enum after guest_idle(struct vcpu *v)
+{
+	assert(v->wait == WAIT_HALTED);
+	return AFTER_INTERRUPT;
+}
+
 enum status emulate_complete(struct vcpu *v, u64 value)
 {
 	struct fake_cpu *cpu = fake_cpu(v->vm->id, v->index);

@@ -18,6 +18,15 @@ unsigned cpu_self(void)
 	return 0;
 }
 
+u64 turn_end = NEVER;
+unsigned one_kicks;
+
+void cpu_kick(unsigned cpu)
+{
+	(void)cpu;
+	one_kicks++;
+}
+
 bool kick_pending(void)
 {
 	return false;
@@ -62,6 +71,9 @@ int one_start(void **state)
 	one_request_waits = false;
 	one.vm = &vm;
 	one.interrupt = -1;
+	one.preempt_at = NEVER;
+	turn_end = NEVER;
+	one_kicks = 0;
 	vm.id = 1;
 	vm.vcpu_limit = 1;
 	vm.vcpus[0] = &one;

@@ -46,6 +46,7 @@ extern bool one_request_waits;
 extern u64 one_request[3];
 
 /* What the CPU's own registers say (rdmsr and the like are never executed). */
+extern unsigned one_kicks;
 extern unsigned one_skipped; /* instructions skipped */
 
 /* guest_run(): the exits that entries of the guest end with, one after the other; what was loaded

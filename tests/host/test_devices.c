@@ -1,6 +1,7 @@
 /* sources: kernel/exit.c kernel/inject.c kernel/emulate.c kernel/io.c kernel/mmio.c kernel/msr.c
- * kernel/guest_call.c kernel/guest_access.c arch/x86/decode.c arch/x86/emulate.c
- * arch/x86/guest_walk.c tests/host/one_vcpu.c */
+ * kernel/lapic.c kernel/lapic_vcpu.c tests/host/fake_timer.c kernel/guest_call.c
+ * kernel/guest_access.c arch/x86/decode.c arch/x86/emulate.c arch/x86/guest_walk.c
+ * tests/host/one_vcpu.c */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Ports and MMIO: what the manager is asked, and what becomes of its answers. */
 #include "tests/host/one_vcpu.h"

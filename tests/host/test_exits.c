@@ -1,6 +1,7 @@
 /* sources: kernel/exit.c kernel/inject.c kernel/emulate.c kernel/io.c kernel/mmio.c kernel/msr.c
- * kernel/guest_call.c kernel/guest_access.c arch/x86/decode.c arch/x86/emulate.c
- * arch/x86/guest_walk.c tests/host/one_vcpu.c */
+ * kernel/lapic.c kernel/lapic_vcpu.c tests/host/fake_timer.c kernel/guest_call.c
+ * kernel/guest_access.c arch/x86/decode.c arch/x86/emulate.c arch/x86/guest_walk.c
+ * tests/host/one_vcpu.c */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Exceptions, machine checks, and the exits that are answered at once. */
 #include "tests/host/one_vcpu.h"

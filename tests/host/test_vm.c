@@ -1,6 +1,7 @@
 /* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c mm/?*.c
- * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/root.c
- * kernel/adopt.c kernel/hypercall.c kernel/trace.c */
+ * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/lapic.c
+ * kernel/lapic_vcpu.c tests/host/fake_timer.c kernel/root.c kernel/adopt.c kernel/hypercall.c
+ * kernel/trace.c */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The life of VMs and vCPUs, and RUN. */
 #include <setjmp.h>
