@@ -9,7 +9,7 @@
 #include "model/shadow.h"
 #include "arch/x86/smp.h"
 
-#define RAM	4096ul
+#define RAM	8192ul
 #define COVERED 3072ul /* frames that the table speaks for */
 #define BLOCK	1024ul /* an aligned frame */
 #define MIB2	(512ul * PAGE_SIZE)
@@ -38,6 +38,7 @@ static int setup(void **state)
 		assert_int_equal(rmp_read(hpa(BLOCK * PAGE_SIZE), &s), RMP_UNDEFINED);
 	}
 	enabled = true;
+	assert_true(fake_root_end() > COVERED + 1024);
 	rmp_enable(base, base + pages * PAGE_SIZE - 1);
 	return 0;
 }
