@@ -105,7 +105,8 @@ static bool aligned(struct vmrun *run, bool large)
 
 static enum step pvalidate(struct vmrun *run)
 {
-	u32 size = (u32)*run_register(run, RCX), validate = (u32)*run_register(run, RDX);
+	/* Of both registers the lowest bit: Linux leaves in the others what was there. */
+	u64 size = *run_register(run, RCX) & 1, validate = *run_register(run, RDX) & 1;
 	struct shadow_reply reply;
 	struct rmp_entry entry;
 	bool nested_large;
@@ -113,7 +114,7 @@ static enum step pvalidate(struct vmrun *run)
 	u64 raw_gpa;
 	pfn_t p;
 
-	if (size > 1 || validate > 1 || !aligned(run, size == 1))
+	if (!aligned(run, size == 1))
 		return done(run, FAIL_INPUT, false);
 	if (run->view.vmpl != 0)
 		return done(run, FAIL_PERMISSION, false);
@@ -135,7 +136,7 @@ static u8 perms_of(const struct rmp_entry *entry, unsigned vmpl)
 
 static enum step rmpadjust(struct vmrun *run)
 {
-	u64 size = *run_register(run, RCX), what = *run_register(run, RDX);
+	u64 size = *run_register(run, RCX) & 1, what = *run_register(run, RDX);
 	unsigned target = what & 0xff, perms = what >> 8 & 0xff;
 	bool vmsa = (what & VMSA_BIT) != 0, nested_large;
 	struct shadow_reply reply;
@@ -144,8 +145,8 @@ static enum step rmpadjust(struct vmrun *run)
 	u64 raw_gpa;
 	pfn_t p;
 
-	if (size > 1 || target >= RMP_VMPLS || what >> 17 != 0 || perms > RMP_ALL ||
-	    !aligned(run, size == 1) || (vmsa && size == 1))
+	if (target >= RMP_VMPLS || what >> 17 != 0 || perms > RMP_ALL || !aligned(run, size == 1) ||
+	    (vmsa && size == 1))
 		return done(run, FAIL_INPUT, false);
 	if (target <= run->view.vmpl || (vmsa && run->view.vmpl != 0))
 		return done(run, FAIL_PERMISSION, false);

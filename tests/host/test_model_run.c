@@ -595,8 +595,8 @@ static void pvalidate_each_size_and_state(void **state)
 		{AT(FRESH), 0, 1, 0, false, true},
 		{AT(FRESH) + 5, 0, 1, 0, true, true}, /* twice */
 		{AT(FRESH), 0, 0, 0, false, false},
-		{AT(FRESH), 2, 1, 1, false, false},
-		{AT(FRESH), 0, 2, 1, false, false},
+		{AT(FRESH), 2, 3, 0, false, true}, /* the lowest bits count */
+		{AT(FRESH), ~1ul, ~1ul, 0, false, false},
 		{AT(FRESH), 1, 1, 1, false, false}, /* not aligned */
 		{0, 1, 1, 6, false, false},	    /* 2 MiB asked, 4 KiB held */
 		{4 << 20, 1, 1, 0, false, true},
@@ -659,7 +659,7 @@ static void rmpadjust_each_check(void **state)
 		{AT(DATA), 0, 0 | RMP_ALL << 8, 2}, /* its own level */
 		{AT(DATA), 0, 4, 1},		    /* there are four */
 		{AT(DATA), 0, 1 | 0x20 << 8, 1},
-		{AT(DATA), 2, 1, 1},
+		{AT(DATA), 2, 1, 0},
 		{AT(DATA), 1, 1, 1}, /* not aligned */
 		{0, 1, 1, 6},
 		{AT(DATA), 0, 1 | 1 << 16, 0}, /* VMSA */
