@@ -3,7 +3,9 @@
 
 MACHINE  ?= svm
 FIRMWARE ?= bios
-MEMORY   ?= 256M
+GUEST    ?=
+KERNEL   ?=
+MEMORY   ?= $(if $(GUEST)$(KERNEL),2G,256M)
 CPUS     ?= 1
 CMDLINE  ?=
 EMULATOR ?= auto
@@ -104,8 +106,13 @@ RUN = tools/run --image $B/septum.elf --machine $(MACHINE) --emulator $(EMULATOR
 
 #: make run        boot Septum with its demonstration; MACHINE=svm|vmx FIRMWARE=bios|uefi MEMORY=256M CPUS=1
 #:                 CMDLINE="boot options" EMULATOR=qemu|bochs
+#:                 GUEST=debian TYPE=sw|sev|sev-es|snp boots Debian as guest; KERNEL=file INITRD=file APPEND="words"
+#:                 your own; GUEST_MEMORY=512M VCPUS=1 IMPLICIT=convert|deny|ask EXPLICIT=allow|deny
 .PHONY: run
-run:
+run: $(if $(GUEST)$(KERNEL),run-linux,run-demonstration)
+
+.PHONY: run-demonstration
+run-demonstration:
 	@tools/packages run
 	@$(MAKE) --no-print-directory build
 	@tools/mkiso --image $B/septum.elf --output build/septum.iso --timeout 0 --cmdline "emulator-exit $(CMDLINE)"

@@ -3,7 +3,7 @@
 #: make check      all tests, ending in `N passed, M failed` (SUITES="host svm": only those)
 .PHONY: check
 check:
-	@tools/packages run check lint
+	@tools/packages run debian check lint
 	@$(MAKE) -s build
 	@tools/check $(SUITES)
 

@@ -29,3 +29,37 @@ $(DEBIAN)/initrd.img: guests/linux/init $(DEBIAN)/see $(DEBIAN)/septum_convert.k
 	$(call say,CPIO,$@)
 	$Qtools/debian-guest --initramfs $@ init=guests/linux/init bin/see=$(DEBIAN)/see \
 		bin/busybox=$(DEBIAN)/busybox lib/septum_convert.ko=$(DEBIAN)/septum_convert.ko
+
+# ---- make run GUEST=debian, or KERNEL=file
+
+TYPE ?= sw
+INITRD ?= $(if $(KERNEL),,$(DEBIAN)/initrd.img)
+APPEND ?=
+GUEST_MEMORY ?= 512M
+VCPUS ?= 1
+IMPLICIT ?= convert
+EXPLICIT ?= allow
+# What a kernel needs to be told about this machine; an APPEND comes after it.
+LINUX_WORDS := console=ttyS0 earlyprintk=ttyS0 tsc=reliable pci=off reboot=acpi panic=-1
+GUEST_TYPES := sw sev sev-es snp
+# The software model, unless another word is given: sev=hw is for machines that have it.
+SEV_WORD = $(if $(filter sev sev-es snp,$(TYPE)),$(if $(filter sev=%,$(CMDLINE)),,sev=model))
+GUEST_KERNEL = $(or $(KERNEL),$(DEBIAN)/vmlinuz)
+# A sw guest needs its size once; what the others need is theirs to say.
+GUEST_ARGUMENTS = guest=linux type=$(TYPE) $(if $(filter sw,$(TYPE)),inplace) mem=$(GUEST_MEMORY) vcpus=$(VCPUS) \
+	implicit=$(IMPLICIT) explicit=$(EXPLICIT)
+
+.PHONY: run-linux linux-wanted
+linux-wanted:
+	@[ -z "$(filter-out debian,$(GUEST))" ] || { echo "GUEST=$(GUEST) is not known; GUEST=debian, or KERNEL=file for your own" >&2; exit 2; }
+	@[ -n "$(filter $(GUEST_TYPES),$(TYPE))" ] || { echo "TYPE=$(TYPE) is none of $(GUEST_TYPES)" >&2; exit 2; }
+	@for f in $(KERNEL) $(if $(KERNEL),$(INITRD)); do [ -f "$$f" ] || { echo "$$f: there is no such file" >&2; exit 2; }; done
+
+run-linux: linux-wanted
+	@tools/packages run $(if $(KERNEL),,debian)
+	@$(MAKE) --no-print-directory build $(if $(KERNEL),,debian)
+	@printf '%s' '$(LINUX_WORDS) $(APPEND)' >build/guest.cmdline
+	@tools/mkiso --image $B/septum.elf --output build/septum.iso --timeout 0 \
+		--cmdline "emulator-exit $(SEV_WORD) $(CMDLINE)" --module "$(GUEST_KERNEL):$(GUEST_ARGUMENTS)" \
+		$(if $(INITRD),--module "$(INITRD):module-of=1") --module "build/guest.cmdline:module-of=1 cmdline"
+	@$(RUN) --iso build/septum.iso --timeout 600

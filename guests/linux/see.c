@@ -5,6 +5,7 @@
  *
  *   see MODULE     exit status 0: all is well
  *   see --fail     tells the manager at port 0xf4 that the guest has failed, and does not return
+ *   see --drain    waits until the console has sent everything
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,12 +18,14 @@
 #include <sys/klog.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PORT_EXIT  0xf4
 #define PARAMETERS "/sys/module/septum_convert/parameters/"
 #define TSC_SPAN   50000000 /* nanoseconds */
+#define TSC_MOMENT 200000   /* ticks */
 
 static int problems;
 
@@ -122,17 +125,30 @@ static uint64_t nanoseconds(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Both clocks at one moment: nothing came between the two. */
+static uint64_t moment(uint64_t *ticks)
+{
+	uint64_t now;
+
+	do {
+		*ticks = __builtin_ia32_rdtsc();
+		now = nanoseconds();
+	} while (__builtin_ia32_rdtsc() - *ticks > TSC_MOMENT);
+	return now;
+}
+
 static void show_time(void)
 {
 	char source[32] = "?";
-	uint64_t start = nanoseconds();
-	uint64_t ticks = __builtin_ia32_rdtsc();
+	uint64_t first;
+	uint64_t ticks;
+	uint64_t start = moment(&first);
 	uint64_t span;
 
 	do {
-		span = nanoseconds() - start;
+		span = moment(&ticks) - start;
 	} while (span < TSC_SPAN);
-	ticks = __builtin_ia32_rdtsc() - ticks;
+	ticks -= first;
 	slurp("/sys/devices/system/clocksource/clocksource0/current_clocksource", source,
 	      sizeof(source));
 	printf("see: clock source %.*s, %lu kHz\n", (int)strcspn(source, "\n"), source,
@@ -177,6 +193,8 @@ static void convert(const char *module)
 int main(int count, char **arguments)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (count == 2 && strcmp(arguments[1], "--drain") == 0)
+		return tcdrain(STDOUT_FILENO) != 0;
 	if (count == 2 && strcmp(arguments[1], "--fail") == 0) {
 		if (ioperm(PORT_EXIT, 1, 1) == 0)
 			outb(1, PORT_EXIT);

@@ -5,7 +5,7 @@
  * The guest's memory, from the bottom: what the shim and the kernel need at their start, below
  * 640 KiB; the kernel at the address it prefers; the initrd; the ACPI tables, in the last 64 KiB.
  * All of it is launched as private memory. The area from 640 KiB to 1 MiB is no RAM in the memory
- * map, but is there, and zero: Linux looks for firmware tables in it.
+ * map, but is there, and zero but for an entry that resets: Linux looks for firmware tables in it.
  */
 #include "guests/manager/linux.h"
 #include "guests/lib/print.h"
@@ -13,13 +13,22 @@
 #include "guests/linux/shim.h"
 #include "guests/root/machine.h"
 
-#define BOOT_PARAMS   0x3000ul
-#define CMDLINE	      0x4000ul
-#define LOW_BYTES     (SHIM_TABLES + SHIM_TABLE_PAGES * PAGE_SIZE)
-#define LOW_END	      0x9f000ul
-#define HIGH_START    0x100000ul
-#define LARGE_PAGES   2048ul /* 4 GiB */
-#define CMDLINE_BYTES 2048ul
+#define BOOT_PARAMS    0x3000ul
+#define CMDLINE	       0x4000ul
+#define CC_PAGE	       0x5000ul /* SNP: where the two following are, for the kernel */
+#define CPUID_PAGE     0x6000ul
+#define SECRETS_PAGE   0x7000ul
+#define FIRMWARE_PAGE  0xff000ul
+#define FIRMWARE_ENTRY 0xff0ul
+#define LOW_BYTES      (SHIM_TABLES + SHIM_TABLE_PAGES * PAGE_SIZE)
+#define LOW_END	       0x9f000ul
+#define HIGH_START     0x100000ul
+#define LARGE_PAGES    2048ul /* 4 GiB */
+#define CMDLINE_BYTES  2048ul
+
+/* x2APIC from the start: else Linux would access the xAPIC's page. */
+#define APIC_BASE_X2APIC 0xfee00c00ul
+#define APIC_BASE_FIRST	 0x100ul /* of vCPU 0 */
 
 /* Offsets in the image's header and in boot_params alike. */
 #define H_START		0x1f1u
@@ -40,6 +49,7 @@
 #define P_ACPI_RSDP	0x070u
 #define P_E820_COUNT	0x1e8u
 #define P_E820		0x2d0u
+#define P_SETUP_DATA	0x250u
 #define HEADER_MAGIC	0x53726448u /* "HdrS" */
 #define VERSION_NEEDED	0x020cu	    /* xloadflags */
 #define XLF_KERNEL_64	0x0001u
@@ -53,11 +63,17 @@
 extern const u8 shim_image[];
 extern const u8 shim_image_end[];
 
-/* A part of the launch image. */
+/* What Linux jumps to when it resets the machine by its firmware, in real mode: mov $1, %al;
+ * mov $0x602, %dx; out %al, %dx; hlt; jmp to the hlt. */
+static const u8 firmware_code[] = {
+	0xb0, RESET_VALUE, 0xba, PORT_RESET & 0xff, PORT_RESET >> 8, 0xee, 0xf4, 0xeb, 0xfd};
+
+/* A part of the launch image: `bytes` of data, or without data a page of a special kind. */
 struct piece {
 	u64 at;
 	const void *data;
 	u64 bytes;
+	enum septum_sev_page page;
 };
 
 struct plan {
@@ -100,7 +116,7 @@ static const char *kernel_read(struct plan *p, const struct image *image)
 	start = (sectors + 1) * BYTES_IN_SECTOR;
 	if (start >= image->size)
 		return "the kernel is cut short";
-	p->kernel = (struct piece){get(k, H_PREFERRED, 8), k + start, image->size - start};
+	p->kernel = (struct piece){get(k, H_PREFERRED, 8), k + start, image->size - start, 0};
 	p->kernel_memory = get(k, H_INIT_SIZE, 4);
 	if (p->kernel_memory < p->kernel.bytes)
 		p->kernel_memory = p->kernel.bytes;
@@ -157,7 +173,8 @@ static const char *cmdline_make(const struct image *image, char *to)
 			continue;
 		if (m->size + 1 > limit - used)
 			return "its command line is too long";
-		to[used++] = ' ';
+		if (used)
+			to[used++] = ' ';
 		memcpy(to + used, m->data, m->size);
 		used += m->size;
 		while (used && (to[used - 1] == '\n' || to[used - 1] == 0))
@@ -203,6 +220,41 @@ static void boot_params_make(const struct plan *p, const struct image *image, u8
 	}
 }
 
+/* Linux, arch/x86/include/asm/bootparam.h and sev.h: an element of the list of set-up data that
+ * names the confidential-computing blob, which names the CPUID and the secrets page. */
+struct cc_page {
+	u64 next;
+	u32 type;
+	u32 length;
+	u32 blob_at;
+	u32 filler;
+	struct {
+		u32 magic;
+		u16 version, reserved0;
+		u64 secrets;
+		u32 secrets_length, reserved1;
+		u64 cpuid;
+		u32 cpuid_length, reserved2;
+	} blob;
+};
+#define SETUP_CC_BLOB 7u
+#define CC_MAGIC      0x45444d41u
+
+static void cc_make(u8 *low)
+{
+	struct cc_page *cc = (void *)(low + CC_PAGE);
+
+	cc->type = SETUP_CC_BLOB;
+	cc->length = sizeof(cc->blob_at);
+	cc->blob_at = CC_PAGE + offsetof(struct cc_page, blob);
+	cc->blob.magic = CC_MAGIC;
+	cc->blob.secrets = SECRETS_PAGE;
+	cc->blob.secrets_length = PAGE_SIZE;
+	cc->blob.cpuid = CPUID_PAGE;
+	cc->blob.cpuid_length = PAGE_SIZE;
+	put(low + BOOT_PARAMS, P_SETUP_DATA, CC_PAGE, 8);
+}
+
 /* The first 4 GiB at their own address, by 2 MiB pages, all private. */
 static void tables_make(u64 *to, u64 private_bits)
 {
@@ -237,22 +289,54 @@ static void ranges_make(const struct vm *vm, const struct piece *pieces, u32 cou
 	for (u32 i = 0; i <= count; i++) {
 		u64 next = i < count ? pieces[i].at : vm->ram_size;
 
+		if (i < count && !pieces[i].bytes)
+			continue;
+
 		if (next > at)
 			params->ranges[params->count++] = (struct shim_range){at, next};
-		if (i < count && pieces[i].bytes)
+		if (i < count)
 			at = pieces[i].at + page_up(pieces[i].bytes);
 	}
 }
 
-static const char *vcpus_make(struct vm *vm)
+/* In long mode at once: without paging there is no C-bit, and #VC would come in 32-bit mode. */
+static const struct {
+	u32 reg;
+	u64 value;
+} long_mode[] = {
+	{SEPTUM_REG_RIP, SHIM_ENTRY64}, {SEPTUM_REG_CR0, 0x80000011},	  /* PG, ET, PE */
+	{SEPTUM_REG_CR4, 0x20},						  /* PAE */
+	{SEPTUM_REG_EFER, 0x500},					  /* LMA, LME */
+	{SEPTUM_REG_SEG + 4 + 0, 0x10}, {SEPTUM_REG_SEG + 4 + 3, 0xa09b}, /* CS: code, 64-bit */
+};
+
+static const char *vcpus_make(struct vm *vm, const struct shim_params *params, bool encrypted)
 {
 	struct reply r = {0};
 
-	for (u32 i = 0; i < vm->vcpus && r.status == SEPTUM_OK; i++)
+	for (u32 i = 0; i < vm->vcpus && r.status == SEPTUM_OK; i++) {
 		r = septum(SEPTUM_CALL_VCPU_CREATE, vm->id, i);
+		if (r.status == SEPTUM_OK)
+			r = vcpu_set(vm, i, SEPTUM_REG_APIC_BASE,
+				     i ? APIC_BASE_X2APIC : APIC_BASE_X2APIC | APIC_BASE_FIRST);
+	}
 	if (r.status == SEPTUM_OK)
 		r = vcpu_set(vm, 0, SEPTUM_REG_RIP, SHIM_ENTRY32);
+	if (r.status == SEPTUM_OK && encrypted)
+		r = vcpu_set(vm, 0, SEPTUM_REG_CR3, params->cr3);
+	for (u32 i = 0; encrypted && i < ARRAY_COUNT(long_mode) && r.status == SEPTUM_OK; i++)
+		r = vcpu_set(vm, 0, long_mode[i].reg, long_mode[i].value);
 	return r.status == SEPTUM_OK ? NULL : "Septum refuses a vCPU";
+}
+
+static const char *launch(struct vm *vm, const struct piece *piece)
+{
+	struct reply r;
+
+	if (piece->data)
+		return image_load_bytes(vm, piece->at, piece->data, piece->bytes);
+	r = septum(SEPTUM_CALL_SEV_PAGE, vm->id, piece->at / PAGE_SIZE, 0, piece->page);
+	return r.status == SEPTUM_OK ? NULL : "Septum refuses a special page";
 }
 
 /* In root memory at `low`, what comes below 640 KiB. */
@@ -270,6 +354,8 @@ static const char *low_make(struct plan *p, const struct guest *g, u8 *low)
 	params->entry = p->kernel.at + ENTRY_64;
 	params->boot = BOOT_PARAMS;
 	params->accept = accept_of(p->vm->type);
+	if (p->vm->type == SEPTUM_SNP)
+		cc_make(low);
 	return error;
 }
 
@@ -278,6 +364,7 @@ const char *linux_load(struct guest *g)
 	struct plan p = {.vm = &g->vm};
 	const char *error = kernel_read(&p, &g->image);
 	u64 mark = memory_mark();
+	u8 *firmware;
 	u8 *low;
 
 	if (!error)
@@ -285,14 +372,21 @@ const char *linux_load(struct guest *g)
 	if (error)
 		return error;
 	low = memory_take(LOW_BYTES, PAGE_SIZE);
+	firmware = memory_take(PAGE_SIZE, PAGE_SIZE);
+	memcpy(firmware + FIRMWARE_ENTRY, firmware_code, sizeof(firmware_code));
 	p.acpi.data = memory_take(ACPI_BYTES, PAGE_SIZE);
 	acpi_make((u8 *)p.acpi.data, p.acpi.at, g->vm.vcpus);
 	error = low_make(&p, g, low);
 
 	/* Each page is loaded once: SNP and TDX measure it then. */
+	u64 special = g->vm.type == SEPTUM_SNP ? PAGE_SIZE : 0;
 	const struct piece pieces[] = {
-		{SHIM_PARAMS, low + SHIM_PARAMS, CMDLINE + PAGE_SIZE - SHIM_PARAMS},
-		{SHIM_TABLES, low + SHIM_TABLES, SHIM_TABLE_PAGES * PAGE_SIZE},
+		{SHIM_PARAMS, low + SHIM_PARAMS, CMDLINE + PAGE_SIZE - SHIM_PARAMS, 0},
+		{CC_PAGE, low + CC_PAGE, special, 0},
+		{CPUID_PAGE, NULL, special, SEPTUM_SEV_PAGE_CPUID},
+		{SECRETS_PAGE, NULL, special, SEPTUM_SEV_PAGE_SECRETS},
+		{SHIM_TABLES, low + SHIM_TABLES, SHIM_TABLE_PAGES * PAGE_SIZE, 0},
+		{FIRMWARE_PAGE, firmware, PAGE_SIZE, 0},
 		p.kernel,
 		p.initrd,
 		p.acpi,
@@ -303,11 +397,10 @@ const char *linux_load(struct guest *g)
 		ranges_make(&g->vm, pieces, ARRAY_COUNT(pieces), params);
 	for (unsigned i = 0; i < ARRAY_COUNT(pieces) && !error; i++)
 		if (pieces[i].bytes)
-			error = image_load_bytes(&g->vm, pieces[i].at, pieces[i].data,
-						 pieces[i].bytes);
-	memory_release(mark);
+			error = launch(&g->vm, &pieces[i]);
 	if (!error)
-		error = vcpus_make(&g->vm);
+		error = vcpus_make(&g->vm, params, g->build.c_bit != 0);
+	memory_release(mark);
 	if (!error)
 		print("manager: vm %lu: Linux, kernel %lu KiB at 0x%lx, initrd %lu KiB at 0x%lx, "
 		      "TSC %lu kHz\n",

@@ -4,7 +4,7 @@
  *   linux.c     the kernel image, boot_params, page tables and the shim's parameters
  *   acpi.c      the tables that describe the machine
  *   platform.c  its ports and MSRs beside the serial line
- *   clock.c     the frequency of the time-stamp counter
+ *   clock.c     the time-stamp counter
  */
 #ifndef GUESTS_MANAGER_LINUX_H
 #define GUESTS_MANAGER_LINUX_H
@@ -41,7 +41,7 @@ void platform_msr(struct guest *g, const struct septum_event *event);
 
 /* ---- clock.c */
 
-/* Measured once, with the machine's interval timer; 0: it has none. */
+/* As Septum says; 0: unknown. */
 u64 clock_tsc_khz(void);
 /* Microseconds since the first call. */
 u64 clock_microseconds(void);

@@ -30,7 +30,7 @@ enum end {
 struct uart {
 	u8 ier, lcr, mcr, scratch, dll, dlm;
 	bool empty_pending; /* the transmitter has become empty, and IIR has not said so yet */
-	char line[160];
+	char line[256];
 	unsigned length;
 };
 

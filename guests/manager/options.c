@@ -117,6 +117,8 @@ static const char *parse_guest(const char *line, struct guest *g)
 	}
 	if (option_find(line, "guest", value, sizeof(value)))
 		g->is_linux = strcmp(value, "linux") == 0;
+	if (g->is_linux)
+		g->build.flags |= SEPTUM_VM_APIC;
 	if (option_find(line, "inplace", value, sizeof(value)))
 		g->build.backing = BACKING_INPLACE;
 	if (option_find(line, "discard", value, sizeof(value)))
