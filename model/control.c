@@ -39,7 +39,7 @@ static bool cr0_write(struct vmcb_save *s, u64 value)
 	return true;
 }
 
-enum step run_cr0(struct run *run)
+enum step run_cr0(struct vmrun *run)
 {
 	struct vmcb_save *s = &run->vmcb->save;
 	u8 bytes[INSN_MAX_LENGTH];

@@ -15,7 +15,7 @@
 #define PREFIX_REP   0xf3u
 #define VMGEXIT_SIZE 4u
 
-static enum step nested_fault(struct run *run)
+static enum step nested_fault(struct vmrun *run)
 {
 	const struct vmcb_control *c = &run->vmcb->control;
 	u64 info = c->exit_info1, raw_gpa = c->exit_info2;
@@ -46,20 +46,20 @@ static enum step nested_fault(struct run *run)
 	return run_nested_fault(run, result, reply.error, raw_gpa, gva);
 }
 
-static enum step pass_on(struct run *run)
+static enum step pass_on(struct vmrun *run)
 {
 	const struct vmcb_control *c = &run->vmcb->control;
 
 	return run_exit(run, (u32)c->exit_code, c->exit_info1, c->exit_info2);
 }
 
-static bool intercepted(const struct run *run, enum intercept n)
+static bool intercepted(const struct vmrun *run, enum intercept n)
 {
 	return (run->control.intercepts[n / 32u] >> n % 32u & 1) != 0;
 }
 
 /* Bytes F3 or F2, 0F 01 D9. */
-static bool is_vmgexit(struct run *run)
+static bool is_vmgexit(struct vmrun *run)
 {
 	u8 bytes[VMGEXIT_SIZE];
 
@@ -68,7 +68,7 @@ static bool is_vmgexit(struct run *run)
 	       bytes[2] == 0x01 && bytes[3] == 0xd9;
 }
 
-static enum step vmmcall(struct run *run)
+static enum step vmmcall(struct vmrun *run)
 {
 	if (is_vmgexit(run)) {
 		run_skip(run, VMGEXIT_SIZE);
@@ -79,7 +79,7 @@ static enum step vmmcall(struct run *run)
 	return run->view.es ? run_vc(run, VMEXIT_VMMCALL) : pass_on(run);
 }
 
-static enum step exception(struct run *run, unsigned vector)
+static enum step exception(struct vmrun *run, unsigned vector)
 {
 	enum step step;
 
@@ -91,14 +91,14 @@ static enum step exception(struct run *run, unsigned vector)
 }
 
 /* An instruction intercept that the client has asked for. RIP goes on by `skip`, if not 0. */
-static enum step automatic(struct run *run, unsigned skip)
+static enum step automatic(struct vmrun *run, unsigned skip)
 {
 	if (run->view.es)
 		run_skip(run, run_length(run, skip));
 	return pass_on(run);
 }
 
-enum step run_handle(struct run *run)
+enum step run_handle(struct vmrun *run)
 {
 	u32 code = (u32)run->vmcb->control.exit_code;
 

@@ -9,12 +9,12 @@
 
 /* What a page walk could not reach. */
 struct walk_context {
-	struct run *run;
+	struct vmrun *run;
 	enum shadow_result result;
 	u64 error, raw_gpa;
 };
 
-static void *reach(struct run *run, u64 raw_gpa, unsigned access, struct walk_context *w)
+static void *reach(struct vmrun *run, u64 raw_gpa, unsigned access, struct walk_context *w)
 {
 	struct shadow_reply reply;
 
@@ -70,7 +70,7 @@ static bool table_cmpxchg(void *context, u64 raw_gpa, unsigned bytes, u64 expect
 
 static const struct guest_mem_ops ops = {table_read, table_write, table_cmpxchg};
 
-static struct guest_mmu mmu_of(struct run *run, struct walk_context *w)
+static struct guest_mmu mmu_of(struct vmrun *run, struct walk_context *w)
 {
 	const struct vmcb_save *s = &run->vmcb->save;
 
@@ -90,7 +90,7 @@ static struct guest_mmu mmu_of(struct run *run, struct walk_context *w)
 	};
 }
 
-enum step run_nested_fault(struct run *run, enum shadow_result result, u64 error, u64 raw_gpa,
+enum step run_nested_fault(struct vmrun *run, enum shadow_result result, u64 error, u64 raw_gpa,
 			   u64 gva)
 {
 	if (result == SHADOW_NPF)
@@ -100,7 +100,7 @@ enum step run_nested_fault(struct run *run, enum shadow_result result, u64 error
 	return run_vc(run, (u32)error);
 }
 
-bool run_translate(struct run *run, u64 gva, unsigned flags, u64 *raw_gpa, enum step *step)
+bool run_translate(struct vmrun *run, u64 gva, unsigned flags, u64 *raw_gpa, enum step *step)
 {
 	struct walk_context context;
 	struct guest_mmu mmu = mmu_of(run, &context);
@@ -132,7 +132,7 @@ static unsigned in_page(u64 gva, unsigned bytes)
 	return (unsigned)MIN(PAGE_SIZE - gva % PAGE_SIZE, bytes);
 }
 
-static bool data_at(struct run *run, u64 gva, u64 raw_gpa, unsigned flags, void **at,
+static bool data_at(struct vmrun *run, u64 gva, u64 raw_gpa, unsigned flags, void **at,
 		    enum step *step)
 {
 	struct walk_context w;
@@ -148,7 +148,7 @@ static bool data_at(struct run *run, u64 gva, u64 raw_gpa, unsigned flags, void 
 	return *at != NULL;
 }
 
-bool run_read(struct run *run, u64 gva, void *to, unsigned bytes, unsigned flags, enum step *step)
+bool run_read(struct vmrun *run, u64 gva, void *to, unsigned bytes, unsigned flags, enum step *step)
 {
 	for (unsigned done = 0, part; done < bytes; done += part) {
 		u64 raw_gpa;
@@ -163,7 +163,7 @@ bool run_read(struct run *run, u64 gva, void *to, unsigned bytes, unsigned flags
 	return true;
 }
 
-bool run_write(struct run *run, u64 gva, const void *from, unsigned bytes, unsigned flags,
+bool run_write(struct vmrun *run, u64 gva, const void *from, unsigned bytes, unsigned flags,
 	       enum step *step)
 {
 	unsigned first = in_page(gva, bytes);
@@ -187,7 +187,7 @@ bool run_write(struct run *run, u64 gva, const void *from, unsigned bytes, unsig
 }
 
 /* A look without consequences. */
-static bool peek(struct run *run, u64 gva, unsigned flags, u64 *raw_gpa)
+static bool peek(struct vmrun *run, u64 gva, unsigned flags, u64 *raw_gpa)
 {
 	struct walk_context context;
 	struct guest_mmu mmu = mmu_of(run, &context);
@@ -198,14 +198,14 @@ static bool peek(struct run *run, u64 gva, unsigned flags, u64 *raw_gpa)
 	return status == WALK_OK || status == WALK_NESTED;
 }
 
-static u64 code_address(const struct run *run)
+static u64 code_address(const struct vmrun *run)
 {
 	const struct vmcb_save *s = &run->vmcb->save;
 
 	return run_long_mode(run) ? s->rip : (u32)(s->cs.base + s->rip);
 }
 
-unsigned run_fetch(struct run *run, u8 *to, unsigned bytes)
+unsigned run_fetch(struct vmrun *run, u8 *to, unsigned bytes)
 {
 	u64 gva = code_address(run);
 	unsigned done = 0;
@@ -227,7 +227,7 @@ unsigned run_fetch(struct run *run, u8 *to, unsigned bytes)
 	return done;
 }
 
-static enum decode_mode mode_of(const struct run *run)
+static enum decode_mode mode_of(const struct vmrun *run)
 {
 	const struct vmcb_save *s = &run->vmcb->save;
 
@@ -235,7 +235,7 @@ static enum decode_mode mode_of(const struct run *run)
 			      (s->cs.attributes & BIT(10)) != 0);
 }
 
-unsigned run_length(struct run *run, unsigned usual)
+unsigned run_length(struct vmrun *run, unsigned usual)
 {
 	u64 told = run->vmcb->control.next_rip - run->vmcb->save.rip;
 	u8 bytes[INSN_MAX_LENGTH];
@@ -248,7 +248,7 @@ unsigned run_length(struct run *run, unsigned usual)
 	return insn.length;
 }
 
-static u64 linear(struct run *run, const struct insn *insn, const struct insn_mem *m)
+static u64 linear(struct vmrun *run, const struct insn *insn, const struct insn_mem *m)
 {
 	const struct vmcb_segment *segments = &run->vmcb->save.es;
 	u64 offset = (u64)m->disp;
@@ -266,7 +266,7 @@ static u64 linear(struct run *run, const struct insn *insn, const struct insn_me
 	return (u32)(offset + segments[m->segment].base);
 }
 
-static bool leads_to(struct run *run, u64 gva, u64 raw_gpa, unsigned access)
+static bool leads_to(struct vmrun *run, u64 gva, u64 raw_gpa, unsigned access)
 {
 	unsigned flags = (access & ACCESS_FETCH) != 0 ? (unsigned)WALK_FETCH : 0;
 	u64 found;
@@ -274,7 +274,7 @@ static bool leads_to(struct run *run, u64 gva, u64 raw_gpa, unsigned access)
 	return peek(run, gva, flags, &found) && found >> PAGE_SHIFT == raw_gpa >> PAGE_SHIFT;
 }
 
-u64 run_find_gva(struct run *run, u64 raw_gpa, unsigned access)
+u64 run_find_gva(struct vmrun *run, u64 raw_gpa, unsigned access)
 {
 	u64 candidates[2 * 4 + 3 + REG_COUNT], rsp = run->vmcb->save.rsp;
 	u64 stack = run_long_mode(run) ? 0 : run->vmcb->save.ss.base;

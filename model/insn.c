@@ -28,7 +28,7 @@
 
 #define VMSA_BIT BIT(16) /* of RDX */
 
-static void flags_set(struct run *run, u32 result, bool carry)
+static void flags_set(struct vmrun *run, u32 result, bool carry)
 {
 	u64 flags = run->vmcb->save.rflags;
 
@@ -40,7 +40,7 @@ static void flags_set(struct run *run, u32 result, bool carry)
 	run->vmcb->save.rflags = flags;
 }
 
-static enum step done(struct run *run, u32 result, bool carry)
+static enum step done(struct vmrun *run, u32 result, bool carry)
 {
 	*run_register(run, RAX) = result;
 	flags_set(run, result, carry);
@@ -49,7 +49,7 @@ static enum step done(struct run *run, u32 result, bool carry)
 }
 
 /* The page that RAX means: owned by this guest, mapped there, not the firmware's. */
-static bool page_find(struct run *run, pfn_t *p, struct rmp_entry *entry, bool *nested_large,
+static bool page_find(struct vmrun *run, pfn_t *p, struct rmp_entry *entry, bool *nested_large,
 		      struct shadow_reply *reply, u64 *raw_gpa, enum step *step)
 {
 	u64 gva = *run_register(run, RAX);
@@ -72,7 +72,7 @@ static bool page_find(struct run *run, pfn_t *p, struct rmp_entry *entry, bool *
 }
 
 /* 4 KiB asked for, 2 MiB held: the client smashes the entry and the instruction begins again. */
-static enum step size_fault(struct run *run, u64 error, u64 raw_gpa, u64 size)
+static enum step size_fault(struct vmrun *run, u64 error, u64 raw_gpa, u64 size)
 {
 	error |= NPF_PRESENT | NPF_RMP | size;
 	return run_nested_fault(run, SHADOW_NPF, error, raw_gpa, 0);
@@ -80,7 +80,7 @@ static enum step size_fault(struct run *run, u64 error, u64 raw_gpa, u64 size)
 
 /* Size of the operand against those of the nested leaf and the RMP entry. True: *step is the end of
  * it. */
-static bool size_refused(struct run *run, bool large, const struct rmp_entry *entry,
+static bool size_refused(struct vmrun *run, bool large, const struct rmp_entry *entry,
 			 bool nested_large, u64 error, u64 raw_gpa, enum step *step)
 {
 	if (large && (!entry->large || !nested_large)) {
@@ -98,14 +98,15 @@ static bool size_refused(struct run *run, bool large, const struct rmp_entry *en
 	return false;
 }
 
-static bool aligned(struct run *run, bool large)
+static bool aligned(struct vmrun *run, bool large)
 {
 	return !large || *run_register(run, RAX) % (BLOCK_PAGES * PAGE_SIZE) == 0;
 }
 
-static enum step pvalidate(struct run *run)
+static enum step pvalidate(struct vmrun *run)
 {
-	u32 size = (u32)*run_register(run, RCX), validate = (u32)*run_register(run, RDX);
+	/* Of both registers the lowest bit: Linux leaves in the others what was there. */
+	u64 size = *run_register(run, RCX) & 1, validate = *run_register(run, RDX) & 1;
 	struct shadow_reply reply;
 	struct rmp_entry entry;
 	bool nested_large;
@@ -113,7 +114,7 @@ static enum step pvalidate(struct run *run)
 	u64 raw_gpa;
 	pfn_t p;
 
-	if (size > 1 || validate > 1 || !aligned(run, size == 1))
+	if (!aligned(run, size == 1))
 		return done(run, FAIL_INPUT, false);
 	if (run->view.vmpl != 0)
 		return done(run, FAIL_PERMISSION, false);
@@ -133,9 +134,9 @@ static u8 perms_of(const struct rmp_entry *entry, unsigned vmpl)
 	return vmpl == 0 ? (u8)RMP_ALL : entry->perms[vmpl];
 }
 
-static enum step rmpadjust(struct run *run)
+static enum step rmpadjust(struct vmrun *run)
 {
-	u64 size = *run_register(run, RCX), what = *run_register(run, RDX);
+	u64 size = *run_register(run, RCX) & 1, what = *run_register(run, RDX);
 	unsigned target = what & 0xff, perms = what >> 8 & 0xff;
 	bool vmsa = (what & VMSA_BIT) != 0, nested_large;
 	struct shadow_reply reply;
@@ -144,8 +145,8 @@ static enum step rmpadjust(struct run *run)
 	u64 raw_gpa;
 	pfn_t p;
 
-	if (size > 1 || target >= RMP_VMPLS || what >> 17 != 0 || perms > RMP_ALL ||
-	    !aligned(run, size == 1) || (vmsa && size == 1))
+	if (target >= RMP_VMPLS || what >> 17 != 0 || perms > RMP_ALL || !aligned(run, size == 1) ||
+	    (vmsa && size == 1))
 		return done(run, FAIL_INPUT, false);
 	if (target <= run->view.vmpl || (vmsa && run->view.vmpl != 0))
 		return done(run, FAIL_PERMISSION, false);
@@ -164,7 +165,7 @@ static enum step rmpadjust(struct run *run)
 	return done(run, 0, false);
 }
 
-static enum step rmpquery(struct run *run)
+static enum step rmpquery(struct vmrun *run)
 {
 	unsigned target = *run_register(run, RDX) & 0xff;
 	struct shadow_reply reply;
@@ -188,11 +189,11 @@ static enum step rmpquery(struct run *run)
 	return done(run, 0, false);
 }
 
-bool run_rmp_instruction(struct run *run, enum step *step)
+bool run_rmp_instruction(struct vmrun *run, enum step *step)
 {
 	static const struct {
 		u8 bytes[LENGTH];
-		enum step (*execute)(struct run *run);
+		enum step (*execute)(struct vmrun *run);
 	} instructions[] = {
 		{{0xf2, 0x0f, 0x01, 0xff}, pvalidate},
 		{{0xf3, 0x0f, 0x01, 0xfe}, rmpadjust},

@@ -48,7 +48,7 @@ static bool map_bit(u32 msr, u64 *bit)
 /* What the model must see whatever the client says. */
 static const u32 ours[] = {MSR_EFER, MSR_PAT, MSR_GHCB, MSR_SEV_STATUS};
 
-void run_msr_map(struct run *run)
+void run_msr_map(struct vmrun *run)
 {
 	pfn_t first = pfn(run->control.msrpm >> PAGE_SHIFT);
 	u64 bit;
@@ -66,7 +66,7 @@ void run_msr_map(struct run *run)
 	}
 }
 
-static bool client_intercepts(const struct run *run, u32 msr, bool write)
+static bool client_intercepts(const struct vmrun *run, u32 msr, bool write)
 {
 	pfn_t first = pfn(run->control.msrpm >> PAGE_SHIFT);
 	const u8 *map;
@@ -81,12 +81,12 @@ static bool client_intercepts(const struct run *run, u32 msr, bool write)
 	return (map[bit / 8 % PAGE_SIZE] >> bit % 8 & 1) != 0;
 }
 
-static enum step fault(struct run *run)
+static enum step fault(struct vmrun *run)
 {
 	return run_exception(run, VECTOR_GP, true, 0);
 }
 
-static enum step efer_write(struct run *run, u64 value)
+static enum step efer_write(struct vmrun *run, u64 value)
 {
 	struct vmcb_save *s = &run->vmcb->save;
 
@@ -101,7 +101,7 @@ static enum step efer_write(struct run *run, u64 value)
 	return STEP_AGAIN;
 }
 
-static enum step pat_write(struct run *run, u64 value)
+static enum step pat_write(struct vmrun *run, u64 value)
 {
 	for (unsigned i = 0; i < 8; i++) {
 		u64 type = value >> 8 * i & 0xff;
@@ -114,7 +114,7 @@ static enum step pat_write(struct run *run, u64 value)
 	return STEP_AGAIN;
 }
 
-static enum step answer(struct run *run, u64 value)
+static enum step answer(struct vmrun *run, u64 value)
 {
 	*run_register(run, RAX) = (u32)value;
 	*run_register(run, RDX) = value >> 32;
@@ -122,7 +122,7 @@ static enum step answer(struct run *run, u64 value)
 	return STEP_AGAIN;
 }
 
-enum step run_msr(struct run *run)
+enum step run_msr(struct vmrun *run)
 {
 	u32 msr = (u32)*run_register(run, RCX);
 	u64 value = (u32)*run_register(run, RAX) | *run_register(run, RDX) << 32;

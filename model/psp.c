@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "kernel/spinlock.h"
 #include "kernel/string.h"
 #include "mm/window.h"
 #include "model/psp_impl.h"
@@ -7,7 +8,7 @@
 #define MEMORY_END BIT(48) /* beyond: no memory in any machine of the model */
 
 struct psp psp;
-static bool busy;
+static struct spinlock mailbox_lock = SPINLOCK(RANK_PSP);
 
 /* Memory */
 
@@ -328,10 +329,9 @@ void model_psp_write(enum psp_register which, u32 value)
 	}
 	if (value & PSP_RESPONSE)
 		return; /* not a command */
-	while (__atomic_exchange_n(&busy, true, __ATOMIC_ACQUIRE))
-		__builtin_ia32_pause();
+	spin_lock(&mailbox_lock);
 	value &= PSP_COMMAND_MASK << PSP_COMMAND_SHIFT;
 	status = execute(value >> PSP_COMMAND_SHIFT, (u64)psp.high << 32 | psp.low);
 	__atomic_store_n(&psp.response, PSP_RESPONSE | value | status, __ATOMIC_RELEASE);
-	__atomic_store_n(&busy, false, __ATOMIC_RELEASE);
+	spin_unlock(&mailbox_lock);
 }

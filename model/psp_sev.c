@@ -231,13 +231,14 @@ u32 psp_sev_launch_measure(union psp_command *c)
 
 /* What a secret's HMAC is made of. The file's own, as the mailbox has one command at a time. */
 static struct {
+	u8 pad[3]; /* `data` is aligned, as cipher_bytes() wants it */
 	u8 context;
 	u32 flags;
 	u8 iv[16];
 	u32 size, transport_size;
 	u8 data[SECRET_MAX + SHA256_SIZE]; /* the measurement follows the data */
-} __attribute__((packed)) secret;
-#define SECRET_HEAD offsetof(__typeof__(secret), data)
+} __attribute__((packed, aligned(8))) secret;
+#define SECRET_HEAD (offsetof(__typeof__(secret), data) - offsetof(__typeof__(secret), context))
 
 static u32 secret_open(const struct psp_sev_guest *guest, const struct sev_packet_header *header,
 		       u32 size)
@@ -249,7 +250,7 @@ static u32 secret_open(const struct psp_sev_guest *guest, const struct sev_packe
 	memcpy(secret.iv, header->iv, sizeof(secret.iv));
 	secret.size = secret.transport_size = size;
 	memcpy(secret.data + size, guest->measurement, sizeof(guest->measurement));
-	crypto_hmac_sha256(guest->tik, sizeof(guest->tik), &secret,
+	crypto_hmac_sha256(guest->tik, sizeof(guest->tik), &secret.context,
 			   SECRET_HEAD + size + SHA256_SIZE, mac);
 	if (memcmp(mac, header->mac, sizeof(mac)) != 0)
 		return SEV_BAD_MEASUREMENT;

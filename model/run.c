@@ -25,7 +25,7 @@
 
 void svm_enter(u64 vmcb_pa, u64 *gprs, u64 host_vmcb_pa); /* svm/entry.S */
 
-static struct run runs[CPU_MAX];
+static struct vmrun runs[CPU_MAX];
 static u64 iopm_pa;
 static u32 real_asid;
 
@@ -37,7 +37,7 @@ void run_setup(unsigned cpus)
 	iopm_pa = pfn_to_hpa(own_pfn(iopm)).n;
 	real_asid = host_asid();
 	for (unsigned i = 0; i < cpus; i++) {
-		struct run *run = &runs[i];
+		struct vmrun *run = &runs[i];
 
 		run->cpu = i;
 		run->vmcb = own_alloc(1);
@@ -48,7 +48,7 @@ void run_setup(unsigned cpus)
 
 /* ---- the vCPU's registers, for whoever completes an instruction */
 
-enum step run_exit(struct run *run, u64 code, u64 info1, u64 info2)
+enum step run_exit(struct vmrun *run, u64 code, u64 info1, u64 info2)
 {
 	run->code = code;
 	run->info1 = info1;
@@ -56,7 +56,7 @@ enum step run_exit(struct run *run, u64 code, u64 info1, u64 info2)
 	return STEP_EXIT;
 }
 
-enum step run_exception(struct run *run, unsigned vector, bool has_error, u32 error)
+enum step run_exception(struct vmrun *run, unsigned vector, bool has_error, u32 error)
 {
 	u64 event = EVENT_VALID | EVENT_TYPE_EXC | vector;
 
@@ -66,25 +66,25 @@ enum step run_exception(struct run *run, unsigned vector, bool has_error, u32 er
 	return STEP_AGAIN;
 }
 
-enum step run_page_fault(struct run *run, u64 address, u32 error)
+enum step run_page_fault(struct vmrun *run, u64 address, u32 error)
 {
 	run->vmcb->save.cr2 = address;
 	return run_exception(run, VECTOR_PF, true, error);
 }
 
-bool run_long_mode(const struct run *run)
+bool run_long_mode(const struct vmrun *run)
 {
 	const struct vmcb_save *s = &run->vmcb->save;
 
 	return (s->efer & EFER_LMA) != 0 && (s->cs.attributes & CS_L) != 0;
 }
 
-unsigned run_cpl(const struct run *run)
+unsigned run_cpl(const struct vmrun *run)
 {
 	return run->vmcb->save.cpl & 3;
 }
 
-void run_skip(struct run *run, unsigned length)
+void run_skip(struct vmrun *run, unsigned length)
 {
 	struct vmcb_save *s = &run->vmcb->save;
 
@@ -94,7 +94,7 @@ void run_skip(struct run *run, unsigned length)
 	run->vmcb->control.shadow &= ~SHADOW_STI_SS;
 }
 
-u64 *run_register(struct run *run, unsigned n)
+u64 *run_register(struct vmrun *run, unsigned n)
 {
 	if (n == RAX)
 		return &run->vmcb->save.rax;
@@ -119,7 +119,7 @@ static bool hypervisor_owned(pfn_t p)
 	return !entry.assigned;
 }
 
-static bool vmsa_page_is_sound(const struct run *run)
+static bool vmsa_page_is_sound(const struct vmrun *run)
 {
 	struct rmp_entry entry;
 
@@ -129,7 +129,7 @@ static bool vmsa_page_is_sound(const struct run *run)
 	       entry.asid == run->view.asid && !entry.immutable && entry.vmsa && !entry.large;
 }
 
-static const struct cipher_key *key_of(const struct run *run)
+static const struct cipher_key *key_of(const struct vmrun *run)
 {
 	static const struct cipher_key none;
 	const struct cipher_key *key = cipher_key_of(run->view.asid);
@@ -138,7 +138,7 @@ static const struct cipher_key *key_of(const struct run *run)
 }
 
 /* The VMSA is the guest's: what kind of guest it is, is written there. */
-static bool load_vmsa(struct run *run)
+static bool load_vmsa(struct vmrun *run)
 {
 	u64 pa = field(&run->control, VMCB_VMSA), features;
 	u64 allowed = field(&run->control, VMCB_ALLOWED_FEATURES);
@@ -170,7 +170,7 @@ static bool event_is_refused(u64 event)
 		(type == EVENT_TYPE_EXC && (vector == 3 || vector == 4)));
 }
 
-static void controls_build(struct run *run)
+static void controls_build(struct vmrun *run)
 {
 	struct vmcb_control *to = &run->vmcb->control;
 	const struct vmcb_control *from = &run->control;
@@ -202,7 +202,7 @@ static void controls_build(struct run *run)
 }
 
 /* False: VMEXIT_INVALID. */
-static bool begin(struct run *run, u64 vmcb_pa, u64 *gprs)
+static bool begin(struct vmrun *run, u64 vmcb_pa, u64 *gprs)
 {
 	struct vmcb *client;
 	struct vmcb_control *c = &run->control;
@@ -241,7 +241,7 @@ static bool begin(struct run *run, u64 vmcb_pa, u64 *gprs)
 	return true;
 }
 
-static void enter_once(struct run *run, u64 host_vmcb_pa)
+static void enter_once(struct vmrun *run, u64 host_vmcb_pa)
 {
 	struct vmcb_control *c = &run->vmcb->control;
 
@@ -262,7 +262,7 @@ static void enter_once(struct run *run, u64 host_vmcb_pa)
 	c->event = 0;
 }
 
-static void finish(struct run *run, bool ran)
+static void finish(struct vmrun *run, bool ran)
 {
 	struct vmcb *client = window_map(WINDOW_MODEL_VMCB, run->client);
 	const struct vmcb_control *from = &run->vmcb->control;
@@ -295,7 +295,7 @@ static void finish(struct run *run, bool ran)
 
 /* The instruction that an exit is due to ends where the client, who cannot read the guest's code,
  * is to go on. */
-static void next_rip_find(struct run *run)
+static void next_rip_find(struct vmrun *run)
 {
 	u32 code = (u32)run->code;
 
@@ -308,7 +308,7 @@ static void next_rip_find(struct run *run)
 
 void run_vmrun(u64 vmcb_pa, u64 *gprs, u64 host_vmcb_pa)
 {
-	struct run *run = &runs[cpu_self()];
+	struct vmrun *run = &runs[cpu_self()];
 	enum step step = STEP_AGAIN;
 	bool ran;
 

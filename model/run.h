@@ -32,7 +32,7 @@
 
 #define REG_COUNT 16u
 
-struct run {
+struct vmrun {
 	struct vmcb *vmcb; /* the model's own, which runs */
 	u64 vmcb_pa;
 	u8 *msrpm;    /* the client's and what the model needs; two pages */
@@ -62,49 +62,50 @@ enum step {
 	STEP_EXIT,  /* #VMEXIT to the client, as run->code and so on say */
 };
 
-enum step run_exit(struct run *run, u64 code, u64 info1, u64 info2);
+enum step run_exit(struct vmrun *run, u64 code, u64 info1, u64 info2);
 /* Injects an exception at the next entry. */
-enum step run_exception(struct run *run, unsigned vector, bool has_error, u32 error);
-enum step run_page_fault(struct run *run, u64 address, u32 error);
+enum step run_exception(struct vmrun *run, unsigned vector, bool has_error, u32 error);
+enum step run_page_fault(struct vmrun *run, u64 address, u32 error);
 /* RIP += length; the interrupt shadow ends. */
-void run_skip(struct run *run, unsigned length);
-u64 *run_register(struct run *run, unsigned n);
-bool run_long_mode(const struct run *run);
-unsigned run_cpl(const struct run *run);
+void run_skip(struct vmrun *run, unsigned length);
+u64 *run_register(struct vmrun *run, unsigned n);
+bool run_long_mode(const struct vmrun *run);
+unsigned run_cpl(const struct vmrun *run);
 
 /* model/exits.c: what to do about the #VMEXIT that the processor has reported. */
-enum step run_handle(struct run *run);
+enum step run_handle(struct vmrun *run);
 
 /* model/vc.c: #VC with this error code, at the instruction at RIP: the frame is pushed here, since
  * QEMU pushes no error code for vector 29. */
-enum step run_vc(struct run *run, u32 code);
+enum step run_vc(struct vmrun *run, u32 code);
 
 /* model/guest.c: guest-linear memory as the processor reaches it, fetches included. False: *step
  * says what comes of the fault. Accesses of at most a page. `flags`: WALK_* of guest_walk.h. */
-bool run_read(struct run *run, u64 gva, void *to, unsigned bytes, unsigned flags, enum step *step);
-bool run_write(struct run *run, u64 gva, const void *from, unsigned bytes, unsigned flags,
+bool run_read(struct vmrun *run, u64 gva, void *to, unsigned bytes, unsigned flags,
+	      enum step *step);
+bool run_write(struct vmrun *run, u64 gva, const void *from, unsigned bytes, unsigned flags,
 	       enum step *step);
 /* Guest-physical address, with the C-bit, of a linear one. */
-bool run_translate(struct run *run, u64 gva, unsigned flags, u64 *raw_gpa, enum step *step);
+bool run_translate(struct vmrun *run, u64 gva, unsigned flags, u64 *raw_gpa, enum step *step);
 /* The consequence of what shadow_access() or shadow_look() has refused. */
-enum step run_nested_fault(struct run *run, enum shadow_result result, u64 error, u64 raw_gpa,
+enum step run_nested_fault(struct vmrun *run, enum shadow_result result, u64 error, u64 raw_gpa,
 			   u64 gva);
 /* The bytes at RIP, as many as can be read up to `bytes`. */
-unsigned run_fetch(struct run *run, u8 *to, unsigned bytes);
+unsigned run_fetch(struct vmrun *run, u8 *to, unsigned bytes);
 /* Length of the instruction at RIP: the processor's word for it, or decoded, or `usual`. */
-unsigned run_length(struct run *run, unsigned usual);
+unsigned run_length(struct vmrun *run, unsigned usual);
 /* A linear address that the instruction at RIP may have used to reach `raw_gpa`; if none can be
  * found, the guest-physical address. */
-u64 run_find_gva(struct run *run, u64 raw_gpa, unsigned access);
+u64 run_find_gva(struct vmrun *run, u64 raw_gpa, unsigned access);
 
 /* model/insn.c: PVALIDATE, RMPADJUST or RMPQUERY at RIP. False: it is none of these. */
-bool run_rmp_instruction(struct run *run, enum step *step);
+bool run_rmp_instruction(struct vmrun *run, enum step *step);
 
 /* model/msr.c */
-void run_msr_map(struct run *run);
-enum step run_msr(struct run *run);
+void run_msr_map(struct vmrun *run);
+enum step run_msr(struct vmrun *run);
 
 /* model/control.c: a write to CR0. */
-enum step run_cr0(struct run *run);
+enum step run_cr0(struct vmrun *run);
 
 #endif

@@ -37,7 +37,7 @@ struct gate {
 	bool present;
 };
 
-static bool gate_read(struct run *run, struct gate *gate, enum step *step)
+static bool gate_read(struct vmrun *run, struct gate *gate, enum step *step)
 {
 	const struct vmcb_segment *idt = &run->vmcb->save.idtr;
 	u64 raw[2];
@@ -67,7 +67,7 @@ static bool gate_read(struct run *run, struct gate *gate, enum step *step)
 	return true;
 }
 
-static bool code_read(struct run *run, u16 selector, struct vmcb_segment *cs, enum step *step)
+static bool code_read(struct vmrun *run, u16 selector, struct vmcb_segment *cs, enum step *step)
 {
 	const struct vmcb_save *s = &run->vmcb->save;
 	const struct vmcb_segment *table = (selector & 4) != 0 ? &s->ldtr : &s->gdtr;
@@ -92,7 +92,7 @@ static bool code_read(struct run *run, u16 selector, struct vmcb_segment *cs, en
 }
 
 /* Where the frame goes. */
-static bool stack_find(struct run *run, const struct gate *gate, unsigned cpl, u64 *rsp,
+static bool stack_find(struct vmrun *run, const struct gate *gate, unsigned cpl, u64 *rsp,
 		       enum step *step)
 {
 	const struct vmcb_save *s = &run->vmcb->save;
@@ -104,7 +104,7 @@ static bool stack_find(struct run *run, const struct gate *gate, unsigned cpl, u
 	return run_read(run, at, rsp, sizeof(*rsp), WALK_IMPLICIT, step);
 }
 
-static enum step deliver(struct run *run, u32 code)
+static enum step deliver(struct vmrun *run, u32 code)
 {
 	struct vmcb_save *s = &run->vmcb->save;
 	struct vmcb_segment cs = {0};
@@ -143,7 +143,7 @@ static enum step deliver(struct run *run, u32 code)
 	return STEP_AGAIN;
 }
 
-enum step run_vc(struct run *run, u32 code)
+enum step run_vc(struct vmrun *run, u32 code)
 {
 	enum step step;
 

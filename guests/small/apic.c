@@ -114,7 +114,7 @@ static u64 microsecond(void)
 {
 	struct cpuid c = cpuid(0x40000010, 0);
 
-	REQUIRE(c.a > 100000 && c.b == c.a / 8);
+	REQUIRE(c.a > 1000 && c.b == c.a / 8);
 	return c.a / 1000;
 }
 
@@ -425,8 +425,10 @@ static void start_other(void)
 	send(1, ICR_INIT);
 	send(1, ICR_STARTUP | TRAMPOLINE >> 12);
 	send(1, ICR_STARTUP | TRAMPOLINE >> 12);
+	/* With interrupts on: Bochs lets none of the root's out of an SVM guest that has them off.
+	 */
 	while (started == before && tsc_read() - start < us * 5000000)
-		__asm__ volatile("pause");
+		__asm__ volatile("sti; nop; pause; cli");
 	REQUIRE(started == before + 1);
 }
 
@@ -459,7 +461,7 @@ static void exchange(void)
 	}
 	send(1, ICR_NMI);
 	for (u64 start = tsc_read(); nmis == 0 && tsc_read() - start < us * 1000000;)
-		__asm__ volatile("pause");
+		__asm__ volatile("sti; nop; pause; cli");
 	REQUIRE(nmis == 1);
 	/* Once more from the beginning, out of its HLT. */
 	start_other();

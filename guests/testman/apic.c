@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Guests with local APICs: registers, timer, messages, the start of vCPUs by the guest itself. */
-#include "guests/testman/testman.h"
+#include "guests/testman/serving.h"
 
 #define VECTOR_LOW  0x50u
 #define VECTOR_HIGH 0x70u
@@ -115,7 +115,7 @@ SCENARIO_QUICK(apic_modes_as_the_manager_wants)
 	CHECK(GIVES(OK, SEPTUM_CALL_VM_START, test.vm.id));
 	CHECK(expect_step(1));
 	CHECK(expect_end());
-	CHECK(septum(SEPTUM_CALL_INFO, SEPTUM_INFO_TSC_KHZ).value > 100000);
+	CHECK(septum(SEPTUM_CALL_INFO, SEPTUM_INFO_TSC_KHZ).value > 1000);
 }
 
 /* A run ends when the manager says so, whatever the guest does. */
@@ -131,4 +131,72 @@ SCENARIO_QUICK(apic_run_until_a_time)
 		CHECK(tsc_read() - start >= 2000000);
 	}
 	CHECK(state(0) == SEPTUM_VCPU_RUNNABLE);
+}
+
+/* ---- on processors of their own */
+
+static void served_detached(const char *body, u32 vcpus)
+{
+	struct build build = with_apic(vcpus);
+
+	if (!enough_cpus(vcpus + 1))
+		return;
+	tally_start();
+	CHECK(guest_begin(&build, body));
+	for (u32 i = 0; i < vcpus; i++)
+		CHECK(detach(i, i + 1));
+	if (!serve(1, PATIENCE))
+		return;
+	for (u32 i = 0; i < vcpus; i++)
+		CHECK(attach(i));
+}
+
+SCENARIO(detached_apic_timer)
+{
+	served_detached("apic_timer", 1);
+}
+
+SCENARIO(detached_apic_registers)
+{
+	served_detached("apic_registers", 1);
+}
+
+SCENARIO(detached_apic_messages)
+{
+	served_detached("apic_messages rounds=500", 2);
+}
+
+/* vCPU 0 has a processor, vCPU 1 is the manager's to run: either wakes the other. */
+static void served_mixed(u32 detached)
+{
+	struct build build = with_apic(2);
+	u64 last = tsc_read();
+	struct septum_event e;
+
+	if (!enough_cpus(2))
+		return;
+	tally_start();
+	CHECK(guest_begin(&build, "apic_messages rounds=100"));
+	CHECK(detach(detached, 1));
+	while (tally.done == 0 && !tally.bad && tsc_read() - last < PATIENCE) {
+		CHECK(vm_run_until(&test.vm, 1 - detached, tsc_read() + 1000000).status ==
+		      SEPTUM_OK);
+		outcomes();
+		while (event_take(&test.vm, &e)) {
+			take(&e);
+			last = tsc_read();
+		}
+	}
+	CHECK(tally.done == 1 && !tally.bad && !tally.wrong);
+	CHECK(attach(detached));
+}
+
+SCENARIO(detached_apic_messages_to_an_attached_vcpu)
+{
+	served_mixed(0);
+}
+
+SCENARIO(detached_apic_messages_from_an_attached_vcpu)
+{
+	served_mixed(1);
 }

@@ -10,6 +10,7 @@ u8 fake_memory[FRAMES * 4096ul] __attribute__((aligned(4096)));
 struct model_msrs fake_msrs[SEV_CPUS];
 bool fake_es;
 u64 fake_policy;
+u8 fake_touched[FRAMES];
 static u8 nowhere[4096];
 
 static struct sev_cpuid machine_cpuid(void)
@@ -25,6 +26,7 @@ void *window_map(enum window_slot slot, pfn_t p)
 	(void)slot;
 	if (p.n >= FRAMES)
 		return nowhere;
+	fake_touched[p.n] = 1;
 	return fake_memory + p.n * 4096;
 }
 

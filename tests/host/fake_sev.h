@@ -48,6 +48,7 @@
 
 extern u8 fake_memory[FRAMES * 4096ul];
 extern struct model_msrs fake_msrs[SEV_CPUS];
+extern u8 fake_touched[FRAMES]; /* frames that were seen through a window */
 
 #define AT(address) (fake_memory + (address))
 
