@@ -199,11 +199,17 @@ static void do_gcm(void *argument)
 {
 	struct gcm_job *job = argument;
 	const struct crypto_gcm *m = job->message;
-	br_aes_ct64_ctr_keys keys;
+	const br_block_ctr_class *aes = br_aes_x86ni_ctr_get_vtable();
+	br_ghash ghash = br_ghash_pclmul_get();
+	br_aes_gen_ctr_keys keys;
 	br_gcm_context context;
 
-	br_aes_ct64_ctr_init(&keys, m->key, GCM_KEY_SIZE);
-	br_gcm_init(&context, &keys.vtable, br_ghash_ctmul64);
+	/* The processor's instructions where it has them: ten times faster, under an emulator too.
+	 */
+	if (!aes)
+		aes = &br_aes_ct64_ctr_vtable;
+	aes->init(&keys.vtable, m->key, GCM_KEY_SIZE);
+	br_gcm_init(&context, &keys.vtable, ghash ? ghash : br_ghash_ctmul64);
 	br_gcm_reset(&context, m->iv, GCM_IV_SIZE);
 	br_gcm_aad_inject(&context, m->aad, m->aad_size);
 	br_gcm_flip(&context);
