@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "mm/attr.h"
 
-#include "mm/window.h"
+#include "mm/page.h"
 
 #define ENTRIES	   512ul
 #define LEVELS_MAX 4u /* 36 bits of gfn */
@@ -45,57 +45,133 @@ void attr_init(struct attr *attr, struct pool *pool, u16 owner, unsigned gfn_bit
 		.pool = pool,
 		.owner = owner,
 		.levels = (u8)((gfn_bits + 8) / 9),
+		.recent.block = ~0ul,
 	};
 	ASSERT(attr->levels <= LEVELS_MAX);
 }
 
 /* The word that speaks for `page`, and its level; *table: the table it is in, when level 0. */
-static u64 find(const struct attr *attr, u64 page, unsigned *level, const u64 **table)
+static u64 find(struct attr *attr, u64 page, unsigned *level, u64 **table)
 {
 	unsigned l = attr->levels;
 	u64 entry = attr->root;
+	pfn_t parent = PFN_NONE;
 
+	if (attr->recent.block == page / ENTRIES) {
+		*level = 0;
+		*table = window_map(WINDOW_ATTR0, attr->recent.table);
+		return (*table)[page % ENTRIES];
+	}
 	while (is_table(entry)) {
+		pfn_t p = pfn(entry & ATTR_FRAME);
+
 		*table = table_of(entry, l);
 		l--;
+		if (l == 0) {
+			attr->recent.block = page / ENTRIES;
+			attr->recent.table = p;
+			attr->recent.parent = parent;
+		}
+		parent = p;
 		entry = (*table)[page >> (9 * l) & (ENTRIES - 1)];
 	}
 	*level = l;
 	return entry;
 }
 
-u64 attr_word(const struct attr *attr, gfn_t page)
+/* The pointer to the table of pages that is remembered. */
+static u64 *recent_pointer(struct attr *attr)
 {
-	const u64 *table;
+	u64 *table;
+
+	if (pfn_is_none(attr->recent.parent))
+		return &attr->root;
+	table = window_map(WINDOW_ATTR1, attr->recent.parent);
+	return &table[attr->recent.block % ENTRIES];
+}
+
+/* [first, first + count) lies in the block whose table of pages is remembered. */
+static bool is_recent(const struct attr *attr, u64 first, u64 count)
+{
+	return attr->recent.block == first / ENTRIES &&
+	       attr->recent.block == (first + count - 1) / ENTRIES;
+}
+
+u64 attr_word(struct attr *attr, gfn_t page)
+{
 	unsigned level;
+	u64 *table;
 
 	return find(attr, page.n, &level, &table);
 }
 
-u64 attr_run(const struct attr *attr, gfn_t page, gfn_t end, unsigned *bits)
+u64 *attr_pages(struct attr *attr, gfn_t page)
 {
-	const u64 *table = NULL;
-	u64 at = page.n, want, stop;
 	unsigned level;
+	u64 *table;
 
-	want = find(attr, at, &level, &table) & ATTR_ALL;
-	*bits = (unsigned)want;
-	if (end.n - at == 1)
-		return 1;
-	while (at < end.n) {
-		if (at != page.n && (find(attr, at, &level, &table) & ATTR_ALL) != want)
-			break;
-		at = ALIGN_DOWN(at, span(level)) + span(level);
-		if (level != 0)
-			continue;
-		/* The rest of this table. */
-		stop = MIN(end.n, ALIGN_UP(at, ENTRIES));
-		while (at < stop && (table[at % ENTRIES] & ATTR_ALL) == want)
-			at++;
-		if (at < stop)
+	find(attr, page.n, &level, &table);
+	return level == 0 ? table : NULL;
+}
+
+/* How many of `count` words, from the first on, have attributes `bits`. */
+static u64 words_equal(const u64 *words, u64 count, u64 bits)
+{
+	u64 i = 0;
+
+	/* Eight at a time: what all have and what some have. Every range operation looks here. */
+	for (; i + 8 <= count; i += 8) {
+		const u64 *w = words + i;
+		u64 all = w[0] & w[1] & w[2] & w[3] & w[4] & w[5] & w[6] & w[7];
+		u64 any = w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7];
+
+		if (((all ^ bits) | (any ^ bits)) & ATTR_ALL)
 			break;
 	}
-	return MIN(at, end.n) - page.n;
+	while (i < count && ((words[i] ^ bits) & ATTR_ALL) == 0)
+		i++;
+	return i;
+}
+
+u64 attr_run(struct attr *attr, gfn_t page, gfn_t end, unsigned *bits)
+{
+	u64 at = page.n, want;
+	unsigned level;
+	u64 *table;
+
+	if (at - attr->run.first < attr->run.end - attr->run.first &&
+	    attr->run.newest == attr->newest) {
+		*bits = attr->run.bits;
+		if (attr->run.end >= end.n)
+			return end.n - at;
+		/* It may have ended where its end was then. */
+		want = *bits;
+		at = attr->run.end;
+	} else {
+		want = find(attr, at, &level, &table) & ATTR_ALL;
+		*bits = (unsigned)want;
+		if (end.n - at == 1)
+			return 1;
+		attr->run.first = at;
+		attr->run.newest = attr->newest;
+		attr->run.bits = *bits;
+	}
+	while (at < end.n) {
+		if ((find(attr, at, &level, &table) & ATTR_ALL) != want)
+			break;
+		if (level == 0) {
+			u64 count = MIN(end.n, ALIGN_DOWN(at, ENTRIES) + ENTRIES) - at;
+			u64 same = words_equal(&table[at % ENTRIES], count, want);
+
+			at += same;
+			if (same < count)
+				break;
+		} else {
+			at = ALIGN_DOWN(at, span(level)) + span(level);
+		}
+	}
+	attr->run.end = MIN(at, end.n);
+	return attr->run.end - page.n;
 }
 
 static bool entry_uniform(u64 entry, unsigned bits)
@@ -107,12 +183,14 @@ static bool entry_uniform(u64 entry, unsigned bits)
 	return is_full(bits) && (entry & ~(ATTR_TABLE | ATTR_FRAME)) == counts(privates, ENTRIES);
 }
 
-bool attr_uniform(const struct attr *attr, gfn_t page, unsigned level, unsigned bits)
+bool attr_uniform(struct attr *attr, gfn_t page, unsigned level, unsigned bits)
 {
 	unsigned l = attr->levels;
 	u64 entry = attr->root;
 	const u64 *table;
 
+	if (level == 1 && is_recent(attr, page.n, 1))
+		return entry_uniform(*recent_pointer(attr), bits);
 	while (is_table(entry) && l > level) {
 		table = table_of(entry, l);
 		l--;
@@ -130,11 +208,11 @@ bool attr_uniform(const struct attr *attr, gfn_t page, unsigned level, unsigned 
 	return true;
 }
 
-u64 attr_stamp_range(const struct attr *attr, gfn_t first, u64 count)
+u64 attr_stamp_range(struct attr *attr, gfn_t first, u64 count)
 {
 	u64 at = first.n, end = first.n + count, newest = 0;
-	const u64 *table = NULL;
 	unsigned level;
+	u64 *table;
 
 	while (at < end) {
 		u64 w = find(attr, at, &level, &table);
@@ -149,7 +227,7 @@ u64 attr_stamp_range(const struct attr *attr, gfn_t first, u64 count)
 	return newest;
 }
 
-bool attr_differs(const struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned value)
+bool attr_differs(struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned value)
 {
 	u64 at = first.n, end = first.n + count;
 	unsigned bits;
@@ -162,12 +240,14 @@ bool attr_differs(const struct attr *attr, gfn_t first, u64 count, unsigned mask
 	return false;
 }
 
-u64 attr_tables_for(const struct attr *attr, gfn_t first, u64 count)
+u64 attr_tables_for(struct attr *attr, gfn_t first, u64 count)
 {
 	u64 edges[2] = {first.n, first.n + count}, needed = 0;
 	unsigned have[2]; /* tables exist on the way to the edge from this level up */
-	const u64 *table;
+	u64 *table;
 
+	if (is_recent(attr, first.n, count))
+		return 0;
 	for (unsigned i = 0; i < 2; i++) {
 		have[i] = 0;
 		if (edges[i] % span(attr->levels) != 0)
@@ -198,8 +278,7 @@ static void split(struct attr *attr, u64 *entry, unsigned level, struct reserve 
 	pfn_t p = reserve_take(reserve, attr->owner);
 	u64 *table = window_map(WINDOW_ATTR_NEW, p), w = *entry;
 
-	for (unsigned i = 0; i < ENTRIES; i++)
-		table[i] = w;
+	words_fill(table, w, ENTRIES);
 	attr->tables++;
 	*entry = ATTR_TABLE | p.n;
 	if (level == 1)
@@ -212,6 +291,7 @@ static void fold(struct attr *attr, u64 *entry, u64 w)
 
 	*entry = w;
 	attr->tables--;
+	attr->recent.block = ~0ul;
 	pool_give(attr->pool, p);
 }
 
@@ -239,8 +319,34 @@ static u64 new_word(const struct change *c, u64 w)
 	return word(c->stamp, (unsigned)(w & ATTR_ALL & ~c->mask) | c->value);
 }
 
-/* The part [at, end) of the range that lies in the table of pages behind `entry`. */
-static void set_pages(struct change *c, u64 *entry, u64 at, u64 end)
+/* The part [at, end) of the range that lies in the table of pages behind `entry`, whose pages have
+ * equal attributes. */
+static void set_equal(struct change *c, u64 *entry, u64 at, u64 end, unsigned bits)
+{
+	u64 count = end - at, w = new_word(c, bits);
+	u64 *table;
+
+	if ((bits & c->mask) == c->value)
+		return;
+	count_private(c, bits, w, count);
+	if (count == ENTRIES) {
+		fold(c->attr, entry, w);
+		return;
+	}
+	table = table_of(*entry, 1);
+	words_fill(&table[at % ENTRIES], w, count);
+	if (bits & SEPTUM_ATTR_PRIVATE)
+		*entry -= counts(count, 0);
+	if (w & SEPTUM_ATTR_PRIVATE)
+		*entry += counts(count, 0);
+	if (is_full(bits))
+		*entry -= counts(0, count);
+	if (is_full(w))
+		*entry += counts(0, count);
+}
+
+/* .. whatever attributes they have. */
+static void set_mixed(struct change *c, u64 *entry, u64 at, u64 end)
 {
 	u64 *table = table_of(*entry, 1), *p = &table[at % ENTRIES], *const last = p + (end - at);
 	const u64 mask = c->mask, value = c->value, keep = ATTR_ALL & ~mask;
@@ -271,6 +377,31 @@ static void set_pages(struct change *c, u64 *entry, u64 at, u64 end)
 				return;
 		}
 		fold(c->attr, entry, table[0]);
+	}
+}
+
+static void set_pages(struct change *c, u64 *entry, u64 at, u64 end)
+{
+	unsigned bits;
+
+	if (attr_run(c->attr, gfn(at), gfn(end), &bits) == end - at)
+		set_equal(c, entry, at, end, bits);
+	else
+		set_mixed(c, entry, at, end);
+}
+
+void attr_flip(struct attr *attr, u64 *words, gfn_t page)
+{
+	u64 *pointer = recent_pointer(attr), *w = &words[page.n % ENTRIES];
+	u64 bits = (*w ^ SEPTUM_ATTR_PRIVATE) & ATTR_ALL;
+
+	*w = word(++attr->newest, 0) | bits;
+	if (bits & SEPTUM_ATTR_PRIVATE) {
+		*pointer += counts(1, 0);
+		attr->private_pages++;
+	} else {
+		*pointer -= counts(1, 0);
+		attr->private_pages--;
 	}
 }
 
@@ -345,6 +476,10 @@ u64 attr_set(struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned 
 	};
 	u64 at = first.n;
 
+	if (is_recent(attr, at, count)) {
+		set_pages(&c, recent_pointer(attr), at, c.end);
+		at = c.end;
+	}
 	while (at < c.end) {
 		at = set_step(&c, at);
 		fold_up(&c, at);
@@ -359,6 +494,7 @@ bool attr_destroy(struct attr *attr)
 	unsigned level = attr->levels;
 	u64 *entry = &attr->root;
 
+	attr->run.first = attr->run.end = 0;
 	if (!is_table(*entry))
 		return true;
 	for (;;) {

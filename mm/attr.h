@@ -10,6 +10,9 @@
  * word is folded into it. The pointer to a table of pages counts those that are private and those
  * with all permissions, so that uniformity is seen without a look at 512 entries.
  *
+ * Neighbours are asked for one after the other, and a range several times in one operation: the
+ * table of pages that the last look came to, and the last run of equal attributes, are remembered.
+ *
  * All functions: the memory lock is held. Windows ATTR*; attr_set and attr_destroy also ZERO.
  */
 #ifndef MM_ATTR_H
@@ -42,39 +45,55 @@ struct attr {
 	struct pool *pool;
 	u16 owner;
 	u8 levels; /* of tables; the root entry spans 512^levels pages */
+	/* The table of pages of block page / 512 (~0: none), and the table that points to it (NONE:
+	 * `root` does). */
+	struct {
+		u64 block;
+		pfn_t table, parent;
+	} recent;
+	/* What attr_run() last found, as of `newest`; end 0: nothing. */
+	struct {
+		u64 first, end, newest;
+		unsigned bits;
+	} run;
 };
 
 /* For gfns below 1 << gfn_bits. Takes no frame. */
 void attr_init(struct attr *attr, struct pool *pool, u16 owner, unsigned gfn_bits);
 
 /* The word of one page. */
-u64 attr_word(const struct attr *attr, gfn_t page);
-static inline unsigned attr_bits(const struct attr *attr, gfn_t page)
+u64 attr_word(struct attr *attr, gfn_t page);
+static inline unsigned attr_bits(struct attr *attr, gfn_t page)
 {
 	return attr_word(attr, page) & ATTR_ALL;
 }
 
 /* How many pages from `page` on, at most up to `end`, have the same attributes, and which. */
-u64 attr_run(const struct attr *attr, gfn_t page, gfn_t end, unsigned *bits);
+u64 attr_run(struct attr *attr, gfn_t page, gfn_t end, unsigned *bits);
 
 /* All pages of the aligned block of `level` that contains `page` have attributes `bits`. May say no
  * for a block of equal, restricted permissions that were set at different times. */
-bool attr_uniform(const struct attr *attr, gfn_t page, unsigned level, unsigned bits);
+bool attr_uniform(struct attr *attr, gfn_t page, unsigned level, unsigned bits);
 
 /* The newest stamp of a range. */
-u64 attr_stamp_range(const struct attr *attr, gfn_t first, u64 count);
+u64 attr_stamp_range(struct attr *attr, gfn_t first, u64 count);
 
 /* Some page of the range has (attributes & mask) != value. */
-bool attr_differs(const struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned value);
+bool attr_differs(struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned value);
 
 /* The frames that attr_set() of the range, or of any range within it whose one edge lies on a
  * multiple of 512 inside, takes at most. */
-u64 attr_tables_for(const struct attr *attr, gfn_t first, u64 count);
+u64 attr_tables_for(struct attr *attr, gfn_t first, u64 count);
 
 /* Sets the bits `mask` of a range to `value`; takes tables from `reserve`, cannot fail. Returns the
  * number of pages that changed. */
 u64 attr_set(struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned value,
 	     struct reserve *reserve);
+
+/* The table of words of the pages of `page`'s block; NULL: one word speaks for all of them. */
+u64 *attr_pages(struct attr *attr, gfn_t page);
+/* attr_set() of one page of that table, `mask` being PRIVATE alone, to the other kind. */
+void attr_flip(struct attr *attr, u64 *words, gfn_t page);
 
 /* Frees one table, whose pages become shared; true: none is left. */
 bool attr_destroy(struct attr *attr);

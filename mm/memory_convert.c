@@ -180,7 +180,7 @@ enum status memory_convert(struct memory *mem, gfn_t first, u64 count, bool to_p
 }
 
 /* Some page would become the other kind. */
-static bool kind_differs(const struct memory *mem, const struct change_set *set)
+static bool kind_differs(struct memory *mem, const struct change_set *set)
 {
 	return attr_differs(&mem->attr, gfn(set->first), set->end - set->first, SEPTUM_ATTR_PRIVATE,
 			    set->value & SEPTUM_ATTR_PRIVATE);

@@ -6,6 +6,11 @@
 #include "kernel/types.h"
 #include "mm/window.h"
 
+static inline void words_fill(u64 *words, u64 value, u64 count)
+{
+	__asm__ volatile("rep stosq" : "+D"(words), "+c"(count) : "a"(value) : "memory");
+}
+
 static inline void page_zero_at(void *page)
 {
 	u64 count = PAGE_SIZE / 8;
