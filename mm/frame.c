@@ -160,13 +160,19 @@ static bool apply(enum frame_op op, u64 *d, u16 owner, u64 arg)
 	return true;
 }
 
+/* The frame has a descriptor of its own. */
+static bool is_single(pfn_t p)
+{
+	return p.n < limit && !(READ_ONCE(descriptors[ALIGN_DOWN(p.n, BLOCK_PAGES)]) & LEVEL_BIT);
+}
+
 bool frame_change(enum frame_op op, pfn_t p, u16 owner, u64 arg)
 {
 	u64 block = p.n / BLOCK_PAGES, d;
 	enum frame_state from, to;
 	bool done;
 
-	if (p.n >= limit || (READ_ONCE(descriptors[block * BLOCK_PAGES]) & LEVEL_BIT))
+	if (!is_single(p))
 		return false;
 	d = lock(&descriptors[p.n]);
 	from = state_of(d);
@@ -193,6 +199,43 @@ bool frame_change_block(enum frame_op op, pfn_t head, u16 owner, u64 arg)
 	return done;
 }
 
+bool frame_take(enum frame_op op, pfn_t p, u16 pool, u16 owner, u64 arg)
+{
+	const struct frame_cell *cell = &frame_cells[op][FRAME_POOL];
+	u64 *at = &descriptors[p.n], d;
+	bool done;
+
+	if (!is_single(p))
+		return false;
+	d = lock(at);
+	done = d == pack(FRAME_POOL, pool, 0) && cell->condition == FRAME_ANY;
+	unlock(at, done ? pack((enum frame_state)cell->to, owner, arg) : d);
+	return done;
+}
+
+bool frame_give(enum frame_state state, pfn_t first, u64 count, u16 owner, u64 arg, u16 pool)
+{
+	const struct frame_cell *cell = &frame_cells[FRAME_OP_GIVE][state];
+	const u64 given = pack((enum frame_state)cell->to, pool, 0);
+	const u64 step = state == FRAME_PRIVATE ? 1ul << ARG_SHIFT : 0;
+	u64 expected = pack(state, owner, arg), *at, *end;
+
+	if (!is_single(first) || cell->condition != FRAME_OWNER)
+		return false;
+	at = &descriptors[first.n];
+	for (end = at + count; at != end; at++) {
+		u64 d = lock(at);
+
+		if (d != expected) {
+			unlock(at, d);
+			return false;
+		}
+		unlock(at, given);
+		expected += step;
+	}
+	return true;
+}
+
 void frame_add(pfn_t first, u64 count)
 {
 	const u64 root = pack((enum frame_state)frame_cells[FRAME_OP_ADD][FRAME_ABSENT].to, 0, 0);
@@ -212,8 +255,13 @@ void frame_split(pfn_t head)
 	ASSERT(head.n % BLOCK_PAGES == 0 && (d & LEVEL_BIT));
 	step = state_of(d) == FRAME_PRIVATE ? 1ul << ARG_SHIFT : 0;
 	one = d & ~LEVEL_BIT;
-	for (u64 i = 1; i < BLOCK_PAGES; i++)
-		first[i] = one + i * step;
+	d = one;
+	/* Splits are the longest part of a block's first conversion. */
+#pragma GCC unroll 8
+	for (u64 i = 1; i < BLOCK_PAGES; i++) {
+		d += step;
+		first[i] = d;
+	}
 	unlock(first, one);
 }
 
@@ -231,12 +279,21 @@ bool frame_join(pfn_t head)
 	return same;
 }
 
+void frame_join_free(pfn_t head)
+{
+	u64 *first = &descriptors[head.n];
+	u64 d = lock(first);
+
+	ASSERT(head.n % BLOCK_PAGES == 0 && state_of(d) == FRAME_POOL && !(d & LEVEL_BIT));
+	unlock(first, d | LEVEL_BIT);
+}
+
 bool frame_use(pfn_t p)
 {
 	u64 d;
 
 	/* A block's descriptor never speaks of frames that the root sees. */
-	if (p.n >= limit || (READ_ONCE(descriptors[ALIGN_DOWN(p.n, BLOCK_PAGES)]) & LEVEL_BIT))
+	if (!is_single(p))
 		return false;
 	d = lock(&descriptors[p.n]);
 	if (frame_cells[FRAME_OP_USE][state_of(d)].condition == FRAME_ANY)

@@ -85,6 +85,13 @@ bool frame_change(enum frame_op op, pfn_t p, u16 owner, u64 arg);
 /* The same for a block's descriptor. `head` is the first frame of a level-1 block. */
 bool frame_change_block(enum frame_op op, pfn_t head, u16 owner, u64 arg);
 
+/* TAKE_* of one frame of pool `pool`; false: it is something else, and stays so. */
+bool frame_take(enum frame_op op, pfn_t p, u16 pool, u16 owner, u64 arg);
+/* GIVE of frames [first, first + count) of one block to pool `pool`. Each has its own descriptor,
+ * is `state`, of VM `owner`, and has `arg`, or the gfns from `arg` on if private. False: one is
+ * something else, those before it have changed. */
+bool frame_give(enum frame_state state, pfn_t first, u64 count, u16 owner, u64 arg, u16 pool);
+
 /* Start-up: ADD for a whole range, each frame of which is ABSENT or ROOT, below the limit. */
 void frame_add(pfn_t first, u64 count);
 
@@ -93,6 +100,8 @@ void frame_split(pfn_t head);
 /* One descriptor for 512 frames that are all POOL or all PRIVATE at consecutive gfns, of one owner.
  * False, and nothing has changed: they are not. The caller keeps them from changing meanwhile. */
 bool frame_join(pfn_t head);
+/* The same for a block of which the caller knows that all are POOL. */
+void frame_join_free(pfn_t head);
 
 /* The frame is the root's to see (USE), and stays so until frame_unlock(). */
 bool frame_use(pfn_t p);

@@ -259,6 +259,12 @@ void inplace_reveal(struct memory *mem, const struct slot *slot, u64 first, u64 
 
 void inplace_zero(const struct slot *slot, u64 first, u64 end)
 {
-	for (u64 g = first; g < end; g++)
-		page_zero(slot_frame(slot, g));
+	u64 p = slot_frame(slot, first).n, last = p + (end - first);
+
+	while (p < last) {
+		u64 piece = MIN(ALIGN_DOWN(p, BLOCK_PAGES) + BLOCK_PAGES, last);
+
+		frames_zero(pfn(p), piece - p);
+		p = piece;
+	}
 }

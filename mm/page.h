@@ -30,10 +30,4 @@ static inline void page_copy_at(void *to, const void *from)
 	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
 }
 
-/* Uses WINDOW_ZERO. */
-static inline void page_zero(pfn_t p)
-{
-	page_zero_at(window_map(WINDOW_ZERO, p));
-}
-
 #endif

@@ -134,8 +134,7 @@ enum status pool_donate(struct pool *pool, pfn_t first, u64 count)
 		struct block *block = &blocks[p / BLOCK_PAGES];
 		bool joined;
 
-		for (u64 i = 0; i < BLOCK_PAGES; i++)
-			page_zero(pfn(p + i));
+		frames_zero(pfn(p), BLOCK_PAGES);
 		joined = frame_join(pfn(p));
 		ASSERT(joined);
 		bitmap_fill(block, ~0ul);
@@ -278,7 +277,7 @@ static pfn_t take(struct pool *pool, enum frame_state state, u16 owner, u64 arg)
 	if (--block->free_count == 0)
 		list_move(pool, block, BLOCK_FULL);
 	pool->free--;
-	done = frame_change(take_op(state), p, owner, arg);
+	done = frame_take(take_op(state), p, (u16)pool->id, owner, arg);
 	ASSERT(done);
 	return p;
 }
@@ -349,28 +348,54 @@ pfn_t pool_take_reserved(struct pool *pool, enum frame_state state, u16 owner, u
 	return p;
 }
 
-void pool_give(struct pool *pool, pfn_t p)
+static void bitmap_set(struct block *block, u64 first, u64 count)
 {
-	struct block *block = &blocks[p.n / BLOCK_PAGES];
+	while (count != 0) {
+		u64 part = MIN(count, 64 - first % 64);
+
+		block->free[first / 64] |= (~0ul >> (64 - part)) << first % 64;
+		first += part;
+		count -= part;
+	}
+}
+
+/* Frames of one block, with descriptors of their own. */
+static void give(struct pool *pool, enum frame_state state, pfn_t first, u64 count, u16 owner,
+		 u64 arg)
+{
+	struct block *block = &blocks[first.n / BLOCK_PAGES];
+	unsigned before;
 	bool done;
 
-	/* Before the lock: it takes long, and nobody else has the frame yet. */
-	page_zero(p);
+	/* Before the lock: it takes long, and nobody else has the frames yet. */
+	frames_zero(first, count);
 	spin_lock(&pool->lock);
 	ASSERT(block->pool == pool->id);
-	done = frame_change(FRAME_OP_GIVE, p, frame_get(p).owner, pool->id);
+	done = frame_give(state, first, count, owner, arg, (u16)pool->id);
 	ASSERT(done);
-	block->free[p.n % BLOCK_PAGES / 64] |= BIT(p.n % 64);
-	pool->free++;
-	if (++block->free_count == BLOCK_PAGES) {
-		bool joined = frame_join(pfn(ALIGN_DOWN(p.n, BLOCK_PAGES)));
-
-		ASSERT(joined);
+	bitmap_set(block, first.n % BLOCK_PAGES, count);
+	before = block->free_count;
+	block->free_count = (u16)(before + count);
+	pool->free += count;
+	if (block->free_count == BLOCK_PAGES) {
+		frame_join_free(pfn(ALIGN_DOWN(first.n, BLOCK_PAGES)));
 		list_move(pool, block, BLOCK_WHOLE);
-	} else if (block->free_count == 1) {
+	} else if (before == 0) {
 		list_move(pool, block, list_of(block));
 	}
 	spin_unlock(&pool->lock);
+}
+
+void pool_give(struct pool *pool, pfn_t p)
+{
+	struct frame frame = frame_get(p);
+
+	give(pool, frame.state, p, 1, frame.owner, frame.arg);
+}
+
+void pool_give_content(struct pool *pool, pfn_t first, u64 count, u16 owner, u64 page)
+{
+	give(pool, FRAME_PRIVATE, first, count, owner, page);
 }
 
 void pool_give_block(struct pool *pool, pfn_t first)
@@ -378,8 +403,7 @@ void pool_give_block(struct pool *pool, pfn_t first)
 	struct block *block = &blocks[first.n / BLOCK_PAGES];
 	bool done;
 
-	for (u64 i = 0; i < BLOCK_PAGES; i++)
-		page_zero(pfn(first.n + i));
+	frames_zero(first, BLOCK_PAGES);
 	spin_lock(&pool->lock);
 	ASSERT(block->pool == pool->id && block->free_count == 0);
 	done = frame_change_block(FRAME_OP_GIVE, first, frame_get(first).owner, pool->id);

@@ -55,5 +55,8 @@ pfn_t pool_take_reserved(struct pool *pool, enum frame_state state, u16 owner, u
  * (tlb_invalidate has returned since). */
 void pool_give(struct pool *pool, pfn_t pfn);
 void pool_give_block(struct pool *pool, pfn_t first);
+/* The same for `count` frames of one block that are private content of `owner` at the pages from
+ * `page` on, each with a descriptor of its own: one lock for all. */
+void pool_give_content(struct pool *pool, pfn_t first, u64 count, u16 owner, u64 page);
 
 #endif

@@ -54,6 +54,10 @@ enum window_slot {
  * exists. Mapping the frame that the slot already shows costs a compare. */
 void *window_map(enum window_slot slot, pfn_t pfn);
 
+/* Zeroes frames [first, first + count), count > 0, of one 2 MiB block: a whole block through one
+ * large mapping that is gone afterwards, others through WINDOW_ZERO. */
+void frames_zero(pfn_t first, u64 count);
+
 /* A permanent mapping (read-write, no-execute) of one frame, for VM and vCPU state and rings.
  * NULL: the object area is full (16384 frames). */
 void *object_map(pfn_t pfn);

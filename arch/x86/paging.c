@@ -8,7 +8,7 @@
 #include "kernel/print.h"
 #include "kernel/spinlock.h"
 #include "kernel/string.h"
-#include "mm/window.h"
+#include "mm/page.h"
 
 #define ENTRIES	     512
 #define IMAGE_TABLES (IMAGE_MAX / (ENTRIES * PAGE_SIZE))
@@ -30,6 +30,8 @@ TABLE image_pdpt, image_pd, image_pt[IMAGE_TABLES];
 TABLE window_pdpt, window_pd, window_pt[WINDOW_TABLES];
 
 _Static_assert(CPU_MAX *WINDOW_COUNT % ENTRIES == 0, "whole tables of windows");
+/* Behind the windows, one 2 MiB mapping for each CPU, which holds while a block is zeroed. */
+_Static_assert(WINDOW_TABLES + CPU_MAX <= ENTRIES, "all in one directory");
 
 extern const char image_start[], text_end[], rodata_end[], image_end[];
 
@@ -146,6 +148,36 @@ void *window_map(enum window_slot slot, pfn_t p)
 		invlpg(va);
 	}
 	return va;
+}
+
+static void block_zero(pfn_t first)
+{
+	unsigned index = WINDOW_TABLES + this_cpu()->id;
+	u64 *va = (u64 *)(WINDOW_VA + index * BLOCK_PAGES * PAGE_SIZE);
+
+	WRITE_ONCE(window_pd[index], first.n << PAGE_SHIFT | PTE_DATA | PTE_LARGE);
+	words_fill(va, 0, BLOCK_PAGES * PAGE_SIZE / sizeof(u64));
+	WRITE_ONCE(window_pd[index], 0);
+	invlpg(va);
+}
+
+void frames_zero(pfn_t first, u64 count)
+{
+	struct cpu *cpu = this_cpu();
+	u64 *va = (u64 *)(cpu->windows + WINDOW_ZERO * PAGE_SIZE);
+	u64 *entry = &cpu->window_entries[WINDOW_ZERO];
+	u64 value = first.n << PAGE_SHIFT | PTE_DATA;
+
+	if (count == BLOCK_PAGES) {
+		block_zero(first);
+		return;
+	}
+	for (u64 end = value + count * PAGE_SIZE; value != end; value += PAGE_SIZE) {
+		WRITE_ONCE(*entry, value);
+		invlpg(va);
+		page_zero_at(va);
+	}
+	cpu->window_pfn[WINDOW_ZERO] = first.n + count - 1;
 }
 
 void physical_read(hpa_t from, void *to, size_t size)

@@ -15,6 +15,7 @@ struct cpu;
 #define PTE_PCD	     BIT(4)
 #define PTE_ACCESSED BIT(5)
 #define PTE_DIRTY    BIT(6)
+#define PTE_LARGE    BIT(7) /* in a directory: a 2 MiB page */
 #define PTE_GLOBAL   BIT(8)
 #define PTE_NX	     BIT(63)
 #define PTE_ADDRESS  0x000ffffffffff000ul
