@@ -198,26 +198,35 @@ bool memory_protect(struct memory *mem, u64 first, u64 end, bool is_private, uns
 			      frames_split, reserve);
 }
 
-static void frames_give(void *context, const struct leaf *leaf)
+void content_give(struct memory *mem, pfn_t first, unsigned level, u64 count, u64 g)
 {
-	struct memory *mem = context;
-	struct frame frame;
+	/* In place: the frame stays the slot's, and the record is its descriptor. */
+	if (frame_get(first).state != FRAME_PRIVATE)
+		return;
+	mem->content -= count << LEVEL_SHIFT(level);
+	if (level != LEVEL_4K) {
+		pool_give_block(mem->pool, first);
+		return;
+	}
+	while (count != 0) {
+		u64 piece = MIN(count, BLOCK_PAGES - first.n % BLOCK_PAGES);
 
-	if (!leaf->is_private)
-		return;
-	frame = frame_get(leaf->pfn);
-	if (frame.state != FRAME_PRIVATE)
-		return;
-	if (frame.level == LEVEL_2M)
-		pool_give_block(mem->pool, leaf->pfn);
-	else
-		pool_give(mem->pool, leaf->pfn);
-	mem->content -= LEVEL_PAGES(frame.level);
+		pool_give_content(mem->pool, first, piece, mem->owner, g);
+		first.n += piece;
+		g += piece;
+		count -= piece;
+	}
+}
+
+static void leaves_give(void *context, const struct leaf *leaf, u64 count)
+{
+	/* Private leaves are at the alias without the bit. */
+	content_give(context, leaf->pfn, leaf->level, count, leaf->page);
 }
 
 void memory_drop(struct memory *mem, u64 first, u64 end, bool is_private)
 {
-	nested_drop(&mem->nested, memory_alias(mem, first, is_private), end - first, frames_give,
+	nested_drop(&mem->nested, memory_alias(mem, first, is_private), end - first, leaves_give,
 		    mem);
 }
 

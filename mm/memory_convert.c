@@ -127,6 +127,43 @@ static u64 add_clamped(u64 a, u64 b)
 	return a + b < a ? ~0ul : a + b;
 }
 
+/* One page of a block that has tables for attributes and leaves: nothing is to be reserved, and one
+ * look at each is enough. False: it is no such page, and nothing has been decided. */
+static bool convert_page(struct memory *mem, const struct change_set *set, u64 since, bool given,
+			 enum status *status)
+{
+	const bool to_private = set->value & SEPTUM_ATTR_PRIVATE;
+	const u64 g = set->first;
+	const struct slot *slot = memory_slot(mem, g);
+	u64 *words = attr_pages(&mem->attr, gfn(g)), *entry, word, old;
+
+	if (words == NULL || slot == NULL || (slot->flags & SEPTUM_SLOT_INPLACE) ||
+	    set->content != CONVERT_ZERO)
+		return false;
+	entry = nested_page(&mem->nested, memory_alias(mem, g, !to_private));
+	if (entry == NULL)
+		return false;
+	word = words[g % BLOCK_PAGES];
+	*status = OK;
+	if (word >> ATTR_STAMP_SHIFT > since) {
+		*status = E_STALE;
+	} else if (to_private && !slot_backs(slot, true)) {
+		*status = E_NO_SLOT;
+	} else if (!(word & SEPTUM_ATTR_PRIVATE) == to_private) {
+		if (!to_private && *entry != 0 && !given && !mem->discard && !mem->building) {
+			*status = E_POPULATED;
+			return true;
+		}
+		old = nested_page_take(&mem->nested, entry);
+		if (old & mem->nested.format->present)
+			tlb_invalidate(&mem->tlb);
+		if (old & NESTED_PRIVATE)
+			content_give(mem, nested_frame(old), LEVEL_4K, 1, g);
+		attr_flip(&mem->attr, words, gfn(g));
+	}
+	return true;
+}
+
 static enum status convert(struct memory *mem, const struct change_set *set, u64 since,
 			   gfn_t given_first, u64 given_count)
 {
@@ -136,6 +173,9 @@ static enum status convert(struct memory *mem, const struct change_set *set, u64
 
 	if (mem->plain)
 		return E_UNSUPPORTED;
+	if (count == 1 &&
+	    convert_page(mem, set, since, set->first - given_first.n < given_count, &status))
+		return status;
 	if (since < mem->attr.newest &&
 	    attr_stamp_range(&mem->attr, gfn(set->first), count) > since)
 		return E_STALE;

@@ -3,47 +3,49 @@
 #include "mm/memory.h"
 #include "mm/memory_impl.h"
 
-/* A decision and what it was based on. */
-struct decision {
-	struct fault fault;
+/* What a decision was based on. */
+struct place {
 	const struct slot *slot;
 	unsigned bits;
 	u64 g;
 };
 
-static struct decision decide(struct memory *mem, const struct access *access)
+static void decide(struct memory *mem, const struct access *access, struct fault *fault,
+		   struct place *place)
 {
 	u64 bit = mem->shared_bit ? BIT(mem->shared_bit) : 0;
-	struct decision d = {0};
+	u64 at = access->raw_gpa & ~bit, g = at >> PAGE_SHIFT;
+	const struct slot *slot;
+	bool is_private;
 	unsigned wanted;
 
-	d.fault.gpa = gpa(access->raw_gpa & ~bit);
-	d.fault.stamp = mem->attr.newest;
-	d.fault.is_private = bit != 0 && !(access->raw_gpa & bit);
-	d.g = d.fault.gpa.n >> PAGE_SHIFT;
-	if (d.g >= memory_end(mem)) {
-		d.fault.outcome = FAULT_BEYOND;
-		return d;
-	}
+	fault->gpa = gpa(at);
+	fault->stamp = mem->attr.newest;
+	fault->needed = 0;
+	fault->is_private = bit != 0 && !(access->raw_gpa & bit);
+	fault->outcome = FAULT_BEYOND;
+	if (g >= memory_end(mem))
+		return;
 
-	d.bits = attr_bits(&mem->attr, gfn(d.g));
+	place->g = g;
+	place->bits = attr_bits(&mem->attr, gfn(g));
+	is_private = place->bits & SEPTUM_ATTR_PRIVATE;
 	if (bit == 0)
-		d.fault.is_private = d.bits & SEPTUM_ATTR_PRIVATE;
-	d.slot = memory_slot(mem, d.g);
+		fault->is_private = is_private;
+	slot = place->slot = memory_slot(mem, g);
 	wanted = PROT_READ | (access->write ? PROT_WRITE : 0) | (access->exec ? PROT_EXEC : 0);
 
 	/* No conversion to private mends a page that has nothing private behind it. */
-	if (d.fault.is_private && !slot_backs(d.slot, true))
-		d.fault.outcome = FAULT_NO_SLOT;
-	else if (d.fault.is_private != !!(d.bits & SEPTUM_ATTR_PRIVATE))
-		d.fault.outcome = FAULT_CONVERSION;
-	else if (!d.fault.is_private && !slot_backs(d.slot, false))
-		d.fault.outcome = FAULT_MMIO;
-	else if (wanted & ~d.bits)
-		d.fault.outcome = FAULT_PERMISSION;
+	if (fault->is_private && !slot_backs(slot, true))
+		fault->outcome = FAULT_NO_SLOT;
+	else if (fault->is_private != is_private)
+		fault->outcome = FAULT_CONVERSION;
+	else if (!is_private && !slot_backs(slot, false))
+		fault->outcome = FAULT_MMIO;
+	else if (wanted & ~place->bits)
+		fault->outcome = FAULT_PERMISSION;
 	else
-		d.fault.outcome = FAULT_RESOLVED;
-	return d;
+		fault->outcome = FAULT_RESOLVED;
 }
 
 /* The aligned block of `level` around `g` lies in the slot. */
@@ -103,12 +105,11 @@ static bool map_block(struct memory *mem, const struct slot *slot, u64 g, unsign
 		return false;
 	if (reserve_make(&reserve, mem->pool, tables) != OK)
 		return false;
-	p = pool_take_block(mem->pool, mem->owner, first);
+	p = content_take(mem, LEVEL_2M, first);
 	if (pfn_is_none(p)) {
 		reserve_end(&reserve);
 		return false;
 	}
-	mem->content += BLOCK_PAGES;
 	map(mem, first, LEVEL_2M, p, bits, &reserve);
 	return true;
 }
@@ -139,15 +140,33 @@ static enum status map_pool(struct memory *mem, const struct slot *slot, u64 g, 
 	*needed = tables + 1;
 	if (reserve_make(&reserve, mem->pool, tables) != OK)
 		return E_POOL_EMPTY;
-	p = pool_take(mem->pool, FRAME_PRIVATE, mem->owner, g);
+	p = content_take(mem, LEVEL_4K, g);
 	if (pfn_is_none(p)) {
 		reserve_end(&reserve);
 		return E_POOL_EMPTY;
 	}
-	mem->content++;
 	map(mem, g, LEVEL_4K, p, bits, &reserve);
 	if (p.n % BLOCK_PAGES == g % BLOCK_PAGES)
 		join_block(mem, g, bits);
+	return OK;
+}
+
+/* A page of a block that cannot be one leaf and has a table, in which `entry` is empty. */
+static enum status map_page(struct memory *mem, const struct slot *slot, u64 g, unsigned bits,
+			    u64 *entry, u64 *needed)
+{
+	bool is_private = bits & SEPTUM_ATTR_PRIVATE;
+	pfn_t p;
+
+	if (is_private && !(slot->flags & SEPTUM_SLOT_INPLACE))
+		p = content_take(mem, LEVEL_4K, g);
+	else
+		p = slot_frame(slot, g);
+	if (pfn_is_none(p)) {
+		*needed = 1;
+		return E_POOL_EMPTY;
+	}
+	nested_page_map(&mem->nested, entry, p, bits & PROT_ALL, MEMTYPE_GUEST, is_private);
 	return OK;
 }
 
@@ -155,10 +174,18 @@ enum status memory_map(struct memory *mem, const struct slot *slot, u64 g, unsig
 		       u64 *needed)
 {
 	bool is_private = bits & SEPTUM_ATTR_PRIVATE;
+	u64 page = memory_alias(mem, g, is_private);
+	u64 *entry = nested_page(&mem->nested, page);
 	struct leaf leaf;
 
-	if (nested_find(&mem->nested, memory_alias(mem, g, is_private), &leaf))
+	if (entry != NULL) {
+		if (*entry != 0)
+			return OK;
+		if (!attr_uniform(&mem->attr, gfn(g), LEVEL_2M, bits))
+			return map_page(mem, slot, g, bits, entry, needed);
+	} else if (nested_find(&mem->nested, page, &leaf)) {
 		return OK;
+	}
 	if (is_private && !(slot->flags & SEPTUM_SLOT_INPLACE))
 		return map_pool(mem, slot, g, bits, needed);
 	return map_root(mem, slot, g, bits, needed);
@@ -166,23 +193,25 @@ enum status memory_map(struct memory *mem, const struct slot *slot, u64 g, unsig
 
 struct fault memory_fault(struct memory *mem, const struct access *access)
 {
-	struct decision d;
+	struct fault fault;
+	struct place place;
 
 	spin_lock(&mem->lock);
-	d = decide(mem, access);
-	if (d.fault.outcome == FAULT_RESOLVED &&
-	    memory_map(mem, d.slot, d.g, d.bits, &d.fault.needed) != OK)
-		d.fault.outcome = FAULT_POOL_EMPTY;
+	decide(mem, access, &fault, &place);
+	if (fault.outcome == FAULT_RESOLVED &&
+	    memory_map(mem, place.slot, place.g, place.bits, &fault.needed) != OK)
+		fault.outcome = FAULT_POOL_EMPTY;
 	spin_unlock(&mem->lock);
-	return d.fault;
+	return fault;
 }
 
 struct fault memory_decide(struct memory *mem, const struct access *access)
 {
 	struct fault fault;
+	struct place place;
 
 	spin_lock(&mem->lock);
-	fault = decide(mem, access).fault;
+	decide(mem, access, &fault, &place);
 	spin_unlock(&mem->lock);
 	return fault;
 }

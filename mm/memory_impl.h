@@ -79,6 +79,21 @@ bool memory_populated(struct memory *mem, u64 first, u64 end);
 enum status memory_map(struct memory *mem, const struct slot *slot, u64 g, unsigned bits,
 		       u64 *needed);
 
+/* Private content comes and goes by these alone: one frame (LEVEL_4K) or block of the pool behind
+ * `g`, which is private; PFN_NONE: the pool has none. It may be mapped then. */
+static inline pfn_t content_take(struct memory *mem, unsigned level, u64 g)
+{
+	pfn_t p = level == LEVEL_4K ? pool_take(mem->pool, FRAME_PRIVATE, mem->owner, g)
+				    : pool_take_block(mem->pool, mem->owner, g);
+
+	if (!pfn_is_none(p))
+		mem->content += LEVEL_PAGES(level);
+	return p;
+}
+/* Gives back what is behind `count` leaves of `level` from `g` on, whose frames follow each other
+ * and whose translations are gone. In-place frames are left alone. */
+void content_give(struct memory *mem, pfn_t first, unsigned level, u64 count, u64 g);
+
 /* An attribute change of [first, end): `mask` becomes `value`. */
 struct change_set {
 	u64 first, end;

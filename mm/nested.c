@@ -71,11 +71,6 @@ static bool is_table(u64 entry)
 	return entry != 0 && !is_leaf(entry);
 }
 
-static pfn_t frame_of(u64 entry)
-{
-	return pfn((entry & NESTED_ADDRESS) >> PAGE_SHIFT);
-}
-
 /* The table whose entries are of `level`. */
 static u64 *table_at(pfn_t p, unsigned level)
 {
@@ -110,10 +105,10 @@ static u64 *walk(struct nested *nested, u64 page, unsigned *level)
 	if (wanted == 3 || !is_table(*entry))
 		return entry;
 	*level = 2;
-	entry = &table_at(frame_of(*entry), 2)[page >> 18 & (ENTRIES - 1)];
+	entry = &table_at(nested_frame(*entry), 2)[page >> 18 & (ENTRIES - 1)];
 	if (wanted == 2 || !is_table(*entry))
 		return entry;
-	table = frame_of(*entry);
+	table = nested_frame(*entry);
 	nested->recent[1].pages = page >> 18;
 	nested->recent[1].table = table;
 blocks:
@@ -121,7 +116,7 @@ blocks:
 	entry = &table_at(table, 1)[page >> 9 & (ENTRIES - 1)];
 	if (wanted == 1 || !is_table(*entry))
 		return entry;
-	table = frame_of(*entry);
+	table = nested_frame(*entry);
 	nested->recent[0].pages = page >> 9;
 	nested->recent[0].table = table;
 pages:
@@ -145,7 +140,7 @@ static void leaf_fill(const struct nested *nested, u64 page, unsigned level, u64
 	*leaf = (struct leaf){
 		.page = ALIGN_DOWN(page, span(level)),
 		.level = level,
-		.pfn = frame_of(entry),
+		.pfn = nested_frame(entry),
 		.entry = entry,
 		.present = entry & nested->format->present,
 		.is_private = entry & NESTED_PRIVATE,
@@ -254,25 +249,34 @@ u64 nested_map(struct nested *nested, u64 page, unsigned level, pfn_t p, unsigne
 	return old;
 }
 
+static u64 leaves_in(const u64 *table)
+{
+	u64 leaves = 0;
+
+	for (unsigned i = 0; i < ENTRIES; i++)
+		leaves += is_leaf(table[i]);
+	return leaves;
+}
+
 void nested_release(struct nested *nested, u64 entry, unsigned level)
 {
-	pfn_t p = frame_of(entry);
+	pfn_t p = nested_frame(entry);
 
 	/* The windows of the levels below are free: nobody walks. At most a table of tables. */
+	if (level == 1) {
+		nested->leaves[0] -= leaves_in(table_at(p, 0));
+		table_free(nested, p);
+		return;
+	}
+	ASSERT(level == 2);
 	for (unsigned i = 0; i < ENTRIES; i++) {
-		u64 *e = &table_at(p, level - 1)[i];
-		u64 inner = *e;
+		u64 inner = table_at(p, 1)[i];
 
-		*e = 0;
 		if (is_leaf(inner)) {
-			nested->leaves[level - 1]--;
+			nested->leaves[1]--;
 		} else if (is_table(inner)) {
-			const u64 *table = table_at(frame_of(inner), level - 2);
-
-			ASSERT(level == 2);
-			for (unsigned j = 0; j < ENTRIES; j++)
-				nested->leaves[0] -= is_leaf(table[j]);
-			table_free(nested, frame_of(inner));
+			nested->leaves[0] -= leaves_in(table_at(nested_frame(inner), 0));
+			table_free(nested, nested_frame(inner));
 		}
 	}
 	table_free(nested, p);
@@ -286,16 +290,16 @@ bool nested_contiguous(struct nested *nested, u64 page, pfn_t *first)
 
 	if (level != 1 || !is_table(entry))
 		return false;
-	table = table_at(frame_of(entry), 0);
+	table = table_at(nested_frame(entry), 0);
 	want = table[0];
 	if (!is_leaf(want) || !(want & nested->format->present) || !(want & NESTED_PRIVATE) ||
-	    frame_of(want).n % BLOCK_PAGES != 0)
+	    nested_frame(want).n % BLOCK_PAGES != 0)
 		return false;
 	for (unsigned i = 1; i < ENTRIES; i++) {
 		if (table[i] != want + i * PAGE_SIZE)
 			return false;
 	}
-	*first = frame_of(want);
+	*first = nested_frame(want);
 	return true;
 }
 
@@ -312,6 +316,10 @@ u64 nested_splits_for(struct nested *nested, u64 first, u64 count)
 	u64 edges[2] = {first, first + count}, needed = 0;
 	struct leaf leaf, before = {0};
 
+	/* All of it in one table of pages, which is there. */
+	if (nested->recent[0].pages == first / ENTRIES &&
+	    nested->recent[0].pages == (first + count - 1) / ENTRIES)
+		return 0;
 	for (unsigned i = 0; i < 2; i++) {
 		unsigned level = 0;
 		u64 entry;
@@ -350,8 +358,11 @@ static void split(struct nested *nested, u64 *entry, u64 page, unsigned level,
 		callback(&leaf);
 	}
 	bits = (old & ~nested->format->leaf[level]) | nested->format->leaf[level - 1];
-	for (unsigned i = 0; i < ENTRIES; i++)
-		table[i] = bits + i * step;
+#pragma GCC unroll 8
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		table[i] = bits;
+		bits += step;
+	}
 	nested->tables++;
 	nested->leaves[level]--;
 	nested->leaves[level - 1] += ENTRIES;
@@ -389,7 +400,7 @@ bool nested_hide(struct nested *nested, u64 first, u64 count, nested_split_fn ca
 			if (is_leaf(*entry))
 				split(nested, entry, at, level, callback, reserve);
 			level--;
-			entry = &table_at(frame_of(*entry),
+			entry = &table_at(nested_frame(*entry),
 					  level)[at >> (9 * level) & (ENTRIES - 1)];
 		}
 	}
@@ -442,6 +453,31 @@ bool nested_protect(struct nested *nested, u64 first, u64 count, unsigned prot,
 	return was;
 }
 
+/* `count` entries of one table of pages, from `entry` on. */
+static void drop_pages(struct nested *nested, u64 *entry, u64 page, u64 count, nested_drop_fn drop,
+		       void *context)
+{
+	u64 dropped = 0;
+
+	for (u64 i = 0; i < count; i++) {
+		u64 e = entry[i], run = 1;
+		struct leaf leaf;
+
+		if (e == 0)
+			continue;
+		WRITE_ONCE(entry[i], 0);
+		dropped++;
+		if (!(e & NESTED_PRIVATE))
+			continue;
+		for (; i + 1 < count && entry[i + 1] == e + run * PAGE_SIZE; run++)
+			WRITE_ONCE(entry[++i], 0);
+		dropped += run - 1;
+		leaf_fill(nested, page + i + 1 - run, 0, e, &leaf);
+		drop(context, &leaf, run);
+	}
+	nested->leaves[0] -= dropped;
+}
+
 void nested_drop(struct nested *nested, u64 first, u64 count, nested_drop_fn drop, void *context)
 {
 	const u64 end = first + count;
@@ -451,7 +487,13 @@ void nested_drop(struct nested *nested, u64 first, u64 count, nested_drop_fn dro
 		unsigned level = 0;
 		u64 *entry = walk(nested, at, &level);
 
-		for (;;) {
+		if (level == 0) {
+			u64 stop = MIN(ALIGN_DOWN(at, ENTRIES) + ENTRIES, end);
+
+			drop_pages(nested, entry, at, stop - at, drop, context);
+			at = stop;
+		}
+		while (level != 0) {
 			if (*entry != 0) {
 				struct leaf leaf;
 
@@ -459,7 +501,8 @@ void nested_drop(struct nested *nested, u64 first, u64 count, nested_drop_fn dro
 				leaf_fill(nested, at, level, *entry, &leaf);
 				WRITE_ONCE(*entry, 0);
 				nested->leaves[level]--;
-				drop(context, &leaf);
+				if (leaf.is_private)
+					drop(context, &leaf, 1);
 			}
 			at = ALIGN_DOWN(at, span(level)) + span(level);
 			if (at >= end || at % span(level + 1) == 0)
@@ -478,9 +521,37 @@ void nested_drop(struct nested *nested, u64 first, u64 count, nested_drop_fn dro
 			entry = walk(nested, at - 1, &l);
 			if (l != level || !is_table(*entry))
 				continue;
-			p = frame_of(*entry);
+			p = nested_frame(*entry);
 			WRITE_ONCE(*entry, 0);
 			table_free(nested, p);
 		}
 	}
+}
+
+u64 *nested_page(struct nested *nested, u64 page)
+{
+	unsigned level = 0;
+	u64 *entry = walk(nested, page, &level);
+
+	return level == 0 ? entry : NULL;
+}
+
+void nested_page_map(struct nested *nested, u64 *entry, pfn_t p, unsigned prot, unsigned memtype,
+		     bool is_private)
+{
+	ASSERT(*entry == 0);
+	WRITE_ONCE(*entry,
+		   pfn_to_hpa(p).n | leaf_bits(nested->format, 0, prot, memtype, is_private));
+	nested->leaves[0]++;
+}
+
+u64 nested_page_take(struct nested *nested, u64 *entry)
+{
+	u64 old = *entry;
+
+	if (old != 0) {
+		WRITE_ONCE(*entry, 0);
+		nested->leaves[0]--;
+	}
+	return old;
 }

@@ -129,9 +129,25 @@ bool nested_forget(struct nested *nested, u64 first, u64 count);
 bool nested_protect(struct nested *nested, u64 first, u64 count, unsigned prot,
 		    nested_split_fn split, struct reserve *reserve);
 
-/* Forgets what is recorded in the range, which was hidden (or never used) as a whole: `drop` is
- * called for each leaf, and tables that lie wholly in the range are freed. */
-typedef void (*nested_drop_fn)(void *context, const struct leaf *leaf);
+/* Forgets what is recorded in the range, which was hidden (or never used) as a whole, and frees
+ * tables that lie wholly in it. `drop` is called for each private leaf; for `count` of them at once
+ * when they are pages one after the other whose frames are, too. It does not walk. */
+typedef void (*nested_drop_fn)(void *context, const struct leaf *leaf, u64 count);
 void nested_drop(struct nested *nested, u64 first, u64 count, nested_drop_fn drop, void *context);
+
+/* One page whose table is there already, without a second walk. */
+
+/* The entry of `page` in its table of 4 KiB entries; NULL: there is no such table. */
+u64 *nested_page(struct nested *nested, u64 page);
+/* Makes a leaf where nothing is recorded. */
+void nested_page_map(struct nested *nested, u64 *entry, pfn_t p, unsigned prot, unsigned memtype,
+		     bool is_private);
+/* Forgets what is recorded, which is returned (0: nothing); the processor can no longer load it. If
+ * it was present, what is behind it is handed back when tlb_invalidate() has returned. */
+u64 nested_page_take(struct nested *nested, u64 *entry);
+static inline pfn_t nested_frame(u64 entry)
+{
+	return pfn((entry & NESTED_ADDRESS) >> PAGE_SHIFT);
+}
 
 #endif

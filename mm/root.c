@@ -186,10 +186,11 @@ static bool all_root(u64 p, unsigned level)
 	return true;
 }
 
-static void drop_nothing(void *context, const struct leaf *leaf)
+static void drop_nothing(void *context, const struct leaf *leaf, u64 count)
 {
 	(void)context;
 	(void)leaf;
+	(void)count;
 }
 
 /* Maps one leaf; drops the whole table when no frame is left for it. */

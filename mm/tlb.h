@@ -29,7 +29,7 @@
 #define CPUS_MAX 64u
 
 struct tlb {
-	u64 epoch;	    /* grows with each invalidation; never 0 */
+	u64 epoch;	    /* grows with each invalidation that had to be; never 0 */
 	u64 seen[CPUS_MAX]; /* by CPU: the epoch as of its last flush; 0: it never entered */
 	u64 flush_count;
 	u64 kick_count; /* CPUs that had to be fetched out of guest mode */
@@ -47,7 +47,9 @@ extern unsigned tlb_cpu_count;
 void tlb_init(struct tlb *tlb);
 
 /* Returns when no CPU can use a translation of `tlb` that was removed from the table before the
- * call. Returns the new epoch. This CPU is not in guest mode. */
+ * call. Returns the epoch as of which that is so: the one before, when no CPU has entered since it
+ * began, so that several removals in a row cost one flush. This CPU is not in guest mode; the
+ * table's lock is held. */
 u64 tlb_invalidate(struct tlb *tlb);
 
 /* The slow half of tlb_enter(). */
