@@ -22,10 +22,10 @@ static u64 span(unsigned level)
 	return 1ul << (9 * level);
 }
 
-/* The table behind an entry of `level`, whose own entries are of level - 1. */
-static u64 *table_of(u64 entry, unsigned level)
+/* The table behind an entry. */
+static u64 *table_of(u64 entry)
 {
-	return window_map((enum window_slot)(WINDOW_ATTR0 + level - 1), pfn(entry & ATTR_FRAME));
+	return table_at(pfn(entry & ATTR_FRAME));
 }
 
 static u64 counts(u64 privates, u64 fulls)
@@ -59,13 +59,13 @@ static u64 find(struct attr *attr, u64 page, unsigned *level, u64 **table)
 
 	if (attr->recent.block == page / ENTRIES) {
 		*level = 0;
-		*table = window_map(WINDOW_ATTR0, attr->recent.table);
+		*table = table_at(attr->recent.table);
 		return (*table)[page % ENTRIES];
 	}
 	while (is_table(entry)) {
 		pfn_t p = pfn(entry & ATTR_FRAME);
 
-		*table = table_of(entry, l);
+		*table = table_of(entry);
 		l--;
 		if (l == 0) {
 			attr->recent.block = page / ENTRIES;
@@ -82,12 +82,9 @@ static u64 find(struct attr *attr, u64 page, unsigned *level, u64 **table)
 /* The pointer to the table of pages that is remembered. */
 static u64 *recent_pointer(struct attr *attr)
 {
-	u64 *table;
-
 	if (pfn_is_none(attr->recent.parent))
 		return &attr->root;
-	table = window_map(WINDOW_ATTR1, attr->recent.parent);
-	return &table[attr->recent.block % ENTRIES];
+	return &table_at(attr->recent.parent)[attr->recent.block % ENTRIES];
 }
 
 /* [first, first + count) lies in the block whose table of pages is remembered. */
@@ -192,7 +189,7 @@ bool attr_uniform(struct attr *attr, gfn_t page, unsigned level, unsigned bits)
 	if (level == 1 && is_recent(attr, page.n, 1))
 		return entry_uniform(*recent_pointer(attr), bits);
 	while (is_table(entry) && l > level) {
-		table = table_of(entry, l);
+		table = table_of(entry);
 		l--;
 		entry = table[page.n >> (9 * l) & (ENTRIES - 1)];
 	}
@@ -200,7 +197,7 @@ bool attr_uniform(struct attr *attr, gfn_t page, unsigned level, unsigned bits)
 		return entry_uniform(entry, bits);
 	if (l > 2)
 		return false;
-	table = table_of(entry, l);
+	table = table_of(entry);
 	for (unsigned i = 0; i < ENTRIES; i++) {
 		if (!entry_uniform(table[i], bits))
 			return false;
@@ -276,7 +273,7 @@ u64 attr_tables_for(struct attr *attr, gfn_t first, u64 count)
 static void split(struct attr *attr, u64 *entry, unsigned level, struct reserve *reserve)
 {
 	pfn_t p = reserve_take(reserve, attr->owner);
-	u64 *table = window_map(WINDOW_ATTR_NEW, p), w = *entry;
+	u64 *table = table_at(p), w = *entry;
 
 	words_fill(table, w, ENTRIES);
 	attr->tables++;
@@ -292,7 +289,7 @@ static void fold(struct attr *attr, u64 *entry, u64 w)
 	*entry = w;
 	attr->tables--;
 	attr->recent.block = ~0ul;
-	pool_give(attr->pool, p);
+	table_give(attr->pool, p);
 }
 
 /* An attr_set() in progress. */
@@ -333,7 +330,7 @@ static void set_equal(struct change *c, u64 *entry, u64 at, u64 end, unsigned bi
 		fold(c->attr, entry, w);
 		return;
 	}
-	table = table_of(*entry, 1);
+	table = table_of(*entry);
 	words_fill(&table[at % ENTRIES], w, count);
 	if (bits & SEPTUM_ATTR_PRIVATE)
 		*entry -= counts(count, 0);
@@ -348,7 +345,7 @@ static void set_equal(struct change *c, u64 *entry, u64 at, u64 end, unsigned bi
 /* .. whatever attributes they have. */
 static void set_mixed(struct change *c, u64 *entry, u64 at, u64 end)
 {
-	u64 *table = table_of(*entry, 1), *p = &table[at % ENTRIES], *const last = p + (end - at);
+	u64 *table = table_of(*entry), *p = &table[at % ENTRIES], *const last = p + (end - at);
 	const u64 mask = c->mask, value = c->value, keep = ATTR_ALL & ~mask;
 	const u64 frame = *entry & (ATTR_TABLE | ATTR_FRAME), set = word(c->stamp, 0) | value;
 	const u64 old_privates = *entry >> ATTR_PRIVATE_SHIFT & ATTR_COUNT_MASK;
@@ -432,7 +429,7 @@ static u64 set_step(struct change *c, u64 at)
 			set_pages(c, entry, at, next);
 			return next;
 		}
-		entry = &table_of(*entry, level)[at >> (9 * (level - 1)) & (ENTRIES - 1)];
+		entry = &table_of(*entry)[at >> (9 * (level - 1)) & (ENTRIES - 1)];
 		level--;
 	}
 }
@@ -449,11 +446,11 @@ static void fold_up(struct change *c, u64 at)
 			return;
 		while (is_table(*entry) && l > level) {
 			l--;
-			entry = &table_of(*entry, l + 1)[(at - 1) >> (9 * l) & (ENTRIES - 1)];
+			entry = &table_of(*entry)[(at - 1) >> (9 * l) & (ENTRIES - 1)];
 		}
 		if (!is_table(*entry))
 			continue;
-		table = table_of(*entry, level);
+		table = table_of(*entry);
 		for (unsigned i = 0; i < ENTRIES; i++) {
 			if (is_table(table[i]) || table[i] != table[0])
 				return;
@@ -498,7 +495,7 @@ bool attr_destroy(struct attr *attr)
 	if (!is_table(*entry))
 		return true;
 	for (;;) {
-		u64 *table = table_of(*entry, level), privates = 0;
+		u64 *table = table_of(*entry), privates = 0;
 		unsigned i = 0;
 
 		for (; i < ENTRIES && !is_table(table[i]); i++)

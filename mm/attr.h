@@ -13,7 +13,7 @@
  * Neighbours are asked for one after the other, and a range several times in one operation: the
  * table of pages that the last look came to, and the last run of equal attributes, are remembered.
  *
- * All functions: the memory lock is held. Windows ATTR*; attr_set and attr_destroy also ZERO.
+ * All functions: the memory lock is held. Window: ZERO (attr_set, attr_destroy).
  */
 #ifndef MM_ATTR_H
 #define MM_ATTR_H

@@ -3,7 +3,7 @@
 
 #include "kernel/lock_order.h"
 #include "kernel/panic.h"
-#include "mm/window.h"
+#include "mm/page.h"
 
 /* A descriptor: lock 0, state 4:1, level 5, owner 23:8, argument 63:24. */
 #define LOCK	    1ul
@@ -236,14 +236,31 @@ bool frame_give(enum frame_state state, pfn_t first, u64 count, u16 owner, u64 a
 	return true;
 }
 
+/* Of one block. */
+static void add(u64 first, u64 end, u64 root)
+{
+	u16 *count = &root_counts[first / BLOCK_PAGES];
+
+	/* Nothing of it was added, nor anything else done to it, before. */
+	if (*count == 0) {
+		words_fill(&descriptors[first], root, end - first);
+		*count = (u16)(end - first);
+		return;
+	}
+	for (u64 p = first; p < end; p++) {
+		*count = (u16)(*count + (descriptors[p] == 0));
+		descriptors[p] = root;
+	}
+}
+
 void frame_add(pfn_t first, u64 count)
 {
 	const u64 root = pack((enum frame_state)frame_cells[FRAME_OP_ADD][FRAME_ABSENT].to, 0, 0);
+	u64 end = first.n + count;
 
-	for (u64 p = first.n; p < first.n + count; p++) {
-		if (descriptors[p] == 0)
-			root_counts[p / BLOCK_PAGES]++;
-		descriptors[p] = root;
+	for (u64 p = first.n, next; p < end; p = next) {
+		next = MIN(ALIGN_DOWN(p, BLOCK_PAGES) + BLOCK_PAGES, end);
+		add(p, next, root);
 	}
 }
 

@@ -92,7 +92,8 @@ bool frame_take(enum frame_op op, pfn_t p, u16 pool, u16 owner, u64 arg);
  * something else, those before it have changed. */
 bool frame_give(enum frame_state state, pfn_t first, u64 count, u16 owner, u64 arg, u16 pool);
 
-/* Start-up: ADD for a whole range, each frame of which is ABSENT or ROOT, below the limit. */
+/* Start-up, before any other operation: ADD for a whole range, each frame of which is ABSENT or
+ * ROOT, below the limit. */
 void frame_add(pfn_t first, u64 count);
 
 /* Gives each frame of a level-1 block a descriptor of its own. */

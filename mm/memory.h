@@ -11,7 +11,7 @@
  * memory_must_stop() between blocks and may return early with its progress.
  *
  * All functions take `lock` of the memory themselves unless said otherwise; none may be called with
- * a pool or frame lock held. Windows used: NESTED*, ATTR*, ZERO, COPY_*; memory_read/write: GUEST.
+ * a pool or frame lock held. Windows used: ZERO, COPY_*; memory_read/write: GUEST.
  */
 #ifndef MM_MEMORY_H
 #define MM_MEMORY_H

@@ -48,9 +48,8 @@ const struct nested_format nested_format_ept = {
 _Static_assert(PROT_READ == SEPTUM_ATTR_READ && PROT_WRITE == SEPTUM_ATTR_WRITE &&
 		       PROT_EXEC == SEPTUM_ATTR_EXEC,
 	       "attributes are permissions");
-_Static_assert(ENTRIES * sizeof(u64) == PAGE_SIZE && LEVEL_PAGES(1) == ENTRIES &&
-		       WINDOW_NESTED3 - WINDOW_NESTED0 == NESTED_LEVELS - 1,
-	       "a table is a page, a window for each level");
+_Static_assert(ENTRIES * sizeof(u64) == PAGE_SIZE && LEVEL_PAGES(1) == ENTRIES,
+	       "a table is a page");
 _Static_assert(((NESTED_LEAF | NESTED_PRIVATE) & (NESTED_ADDRESS | NPT_NX | 0xffful)) == 0,
 	       "our bits are nobody else's");
 
@@ -69,12 +68,6 @@ static bool is_leaf(u64 entry)
 static bool is_table(u64 entry)
 {
 	return entry != 0 && !is_leaf(entry);
-}
-
-/* The table whose entries are of `level`. */
-static u64 *table_at(pfn_t p, unsigned level)
-{
-	return window_map((enum window_slot)(WINDOW_NESTED0 + level), p);
 }
 
 static void forget_recent(struct nested *nested)
@@ -101,11 +94,11 @@ static u64 *walk(struct nested *nested, u64 page, unsigned *level)
 		goto blocks;
 	}
 	*level = 3;
-	entry = &table_at(table, 3)[page >> 27 & (ENTRIES - 1)];
+	entry = &table_at(table)[page >> 27 & (ENTRIES - 1)];
 	if (wanted == 3 || !is_table(*entry))
 		return entry;
 	*level = 2;
-	entry = &table_at(nested_frame(*entry), 2)[page >> 18 & (ENTRIES - 1)];
+	entry = &table_at(nested_frame(*entry))[page >> 18 & (ENTRIES - 1)];
 	if (wanted == 2 || !is_table(*entry))
 		return entry;
 	table = nested_frame(*entry);
@@ -113,7 +106,7 @@ static u64 *walk(struct nested *nested, u64 page, unsigned *level)
 	nested->recent[1].table = table;
 blocks:
 	*level = 1;
-	entry = &table_at(table, 1)[page >> 9 & (ENTRIES - 1)];
+	entry = &table_at(table)[page >> 9 & (ENTRIES - 1)];
 	if (wanted == 1 || !is_table(*entry))
 		return entry;
 	table = nested_frame(*entry);
@@ -121,17 +114,14 @@ blocks:
 	nested->recent[0].table = table;
 pages:
 	*level = 0;
-	return &table_at(table, 0)[page & (ENTRIES - 1)];
+	return &table_at(table)[page & (ENTRIES - 1)];
 }
 
 static void table_free(struct nested *nested, pfn_t p)
 {
 	forget_recent(nested);
 	nested->tables--;
-	if (nested->pool != NULL)
-		pool_give(nested->pool, p);
-	else
-		root_table_give(p);
+	table_give(nested->pool, p);
 }
 
 static void leaf_fill(const struct nested *nested, u64 page, unsigned level, u64 entry,
@@ -237,7 +227,7 @@ u64 nested_map(struct nested *nested, u64 page, unsigned level, pfn_t p, unsigne
 		nested->tables++;
 		WRITE_ONCE(*entry, pfn_to_hpa(table).n | nested->format->table);
 		l--;
-		entry = &table_at(table, l)[page >> (9 * l) & (ENTRIES - 1)];
+		entry = &table_at(table)[page >> (9 * l) & (ENTRIES - 1)];
 	}
 	old = *entry;
 	ASSERT(!is_leaf(old));
@@ -262,20 +252,20 @@ void nested_release(struct nested *nested, u64 entry, unsigned level)
 {
 	pfn_t p = nested_frame(entry);
 
-	/* The windows of the levels below are free: nobody walks. At most a table of tables. */
+	/* At most a table of tables. */
 	if (level == 1) {
-		nested->leaves[0] -= leaves_in(table_at(p, 0));
+		nested->leaves[0] -= leaves_in(table_at(p));
 		table_free(nested, p);
 		return;
 	}
 	ASSERT(level == 2);
 	for (unsigned i = 0; i < ENTRIES; i++) {
-		u64 inner = table_at(p, 1)[i];
+		u64 inner = table_at(p)[i];
 
 		if (is_leaf(inner)) {
 			nested->leaves[1]--;
 		} else if (is_table(inner)) {
-			nested->leaves[0] -= leaves_in(table_at(nested_frame(inner), 0));
+			nested->leaves[0] -= leaves_in(table_at(nested_frame(inner)));
 			table_free(nested, nested_frame(inner));
 		}
 	}
@@ -290,7 +280,7 @@ bool nested_contiguous(struct nested *nested, u64 page, pfn_t *first)
 
 	if (level != 1 || !is_table(entry))
 		return false;
-	table = table_at(nested_frame(entry), 0);
+	table = table_at(nested_frame(entry));
 	want = table[0];
 	if (!is_leaf(want) || !(want & nested->format->present) || !(want & NESTED_PRIVATE) ||
 	    nested_frame(want).n % BLOCK_PAGES != 0)
@@ -350,7 +340,7 @@ static void split(struct nested *nested, u64 *entry, u64 page, unsigned level,
 {
 	u64 old = *entry, step = span(level - 1) * PAGE_SIZE, bits;
 	pfn_t p = reserve_take(reserve, nested->owner);
-	u64 *table = window_map(WINDOW_NESTED_NEW, p);
+	u64 *table = table_at(p);
 	struct leaf leaf;
 
 	if (callback != NULL) {
@@ -400,8 +390,7 @@ bool nested_hide(struct nested *nested, u64 first, u64 count, nested_split_fn ca
 			if (is_leaf(*entry))
 				split(nested, entry, at, level, callback, reserve);
 			level--;
-			entry = &table_at(nested_frame(*entry),
-					  level)[at >> (9 * level) & (ENTRIES - 1)];
+			entry = &table_at(nested_frame(*entry))[at >> (9 * level) & (ENTRIES - 1)];
 		}
 	}
 	return was;

@@ -15,7 +15,7 @@
  *   tlb_invalidate()  no processor holds one any more
  *   nested_drop()     what was behind them is handed back
  *
- * All functions: the memory lock is held (root_lock() for the root's table). Windows NESTED*.
+ * All functions: the memory lock is held (root_lock() for the root's table).
  */
 #ifndef MM_NESTED_H
 #define MM_NESTED_H

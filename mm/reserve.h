@@ -5,13 +5,15 @@
 
 #include "kernel/panic.h"
 #include "mm/pool.h"
+#include "mm/window.h"
 
 struct reserve {
 	struct pool *pool; /* NULL: the root's own tables (mm/root.c) */
 	u64 left;
 };
 
-/* One frame of the root's own tables; there is one. Zero when given back. Under root_lock(). */
+/* One frame of the root's own tables, mapped as all tables; there is one. Zero when given back.
+ * Under root_lock(). */
 pfn_t root_table_take(void);
 void root_table_give(pfn_t p);
 
@@ -23,12 +25,29 @@ static inline enum status reserve_make(struct reserve *reserve, struct pool *poo
 	return status;
 }
 
+/* A table, at table_at(). */
 static inline pfn_t reserve_take(struct reserve *reserve, u16 owner)
 {
+	pfn_t p;
+
 	ASSERT(reserve->left != 0);
 	reserve->left--;
-	return reserve->pool != NULL ? pool_take_reserved(reserve->pool, FRAME_TABLE, owner, 0)
-				     : root_table_take();
+	if (reserve->pool == NULL)
+		return root_table_take();
+	p = pool_take_reserved(reserve->pool, FRAME_TABLE, owner, 0);
+	table_map(p);
+	return p;
+}
+
+/* Nothing points to it any more. */
+static inline void table_give(struct pool *pool, pfn_t p)
+{
+	if (pool == NULL) {
+		root_table_give(p);
+		return;
+	}
+	table_unmap(p);
+	pool_give(pool, p);
 }
 
 /* What is left goes back. */

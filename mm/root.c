@@ -19,7 +19,7 @@ static struct {
 static unsigned hidden_count;
 
 /* Frames for the root's tables, linked through their first words. */
-static u64 *free_tables;
+static pfn_t free_tables;
 static u64 free_count;
 
 /* One table maps 2 MiB by single pages, and only blocks that the root does not wholly own need one:
@@ -57,41 +57,39 @@ struct tlb *root_tlb(void)
 
 pfn_t root_table_take(void)
 {
-	u64 *table = free_tables;
+	pfn_t p = free_tables;
 
 	ASSERT(free_count != 0);
 	free_count--;
-	free_tables = (u64 *)table[0]; /* NOLINT(performance-no-int-to-ptr): a list in the frames */
-	table[0] = 0;
-	return own_pfn(table);
+	free_tables = pfn(table_at(p)[0]);
+	table_at(p)[0] = 0;
+	return p;
 }
 
-static void table_push(u64 *table)
+static void table_push(pfn_t p)
 {
-	table[0] = (u64)free_tables;
-	free_tables = table;
+	table_at(p)[0] = free_tables.n;
+	free_tables = p;
 	free_count++;
 }
 
-static u64 *tables_base;
-
 void root_table_give(pfn_t p)
 {
-	u64 *table = tables_base + (p.n - own_pfn(tables_base).n) * (PAGE_SIZE / sizeof(u64));
-
-	page_zero_at(table);
-	table_push(table);
+	page_zero_at(table_at(p));
+	table_push(p);
 }
 
 static void tables_setup(void)
 {
 	u64 count = TABLES_MIN + frame_limit().n / BLOCK_PAGES / TABLES_BLOCKS_SHARE;
+	u64 first = own_pfn(own_alloc(count)).n;
 
-	free_tables = NULL;
+	free_tables = PFN_NONE;
 	free_count = 0;
-	tables_base = own_alloc(count);
-	for (u64 i = count; i-- > 0;)
-		table_push(tables_base + i * (PAGE_SIZE / sizeof(u64)));
+	for (u64 p = first + count; p-- > first;) {
+		table_map(pfn(p));
+		table_push(pfn(p));
+	}
 }
 
 void memory_setup(const struct memory_region *regions, unsigned count, unsigned phys_bits,
@@ -107,6 +105,7 @@ void memory_setup(const struct memory_region *regions, unsigned count, unsigned 
 			limit = MAX(limit, (regions[i].base.n + regions[i].size) >> PAGE_SHIFT);
 	}
 	frame_setup(pfn(MIN(limit, pages_end)));
+	table_area_setup(frame_limit());
 	pool_setup();
 	audit_setup();
 	tables_setup();

@@ -24,7 +24,7 @@ void root_lock(void);
 void root_unlock(void);
 
 /* Removes [first, first + count) from the root's table. Under root_lock(); the caller then calls
- * tlb_invalidate(root_tlb()) once. Uses WINDOW_NESTED*. */
+ * tlb_invalidate(root_tlb()) once. */
 void root_forget(pfn_t first, u64 count);
 
 /* Offers root frames in place to `owner`, for gfns from `page` on: ROOT to OFFERED, all or none.

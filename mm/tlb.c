@@ -25,20 +25,22 @@ static bool is_behind(unsigned cpu, const struct tlb *tlb, u64 epoch)
 
 u64 tlb_invalidate(struct tlb *tlb)
 {
-	u64 epoch = tlb->epoch, behind = 0;
+	u64 epoch, behind = 0;
 	bool held = false;
 
 	_Static_assert(CPUS_MAX <= 64, "a word has a bit for each");
-	/* The edits of the table come before the look at who has flushed last, as on the other side
-	 * the entry in seen[] before the first look at the table. */
+	/* The edits of the table come before the look at who has flushed since the epoch began, as
+	 * on the other side the entry in seen[] before the first look at the table. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	epoch = __atomic_load_n(&tlb->epoch, __ATOMIC_SEQ_CST);
 	for (unsigned cpu = 0; cpu < tlb_cpu_count; cpu++)
-		held |= __atomic_load_n(&tlb->seen[cpu], __ATOMIC_RELAXED) == epoch;
-	if (!held)
-		return epoch;
-	__atomic_fetch_add(&tlb->flush_count, 1, __ATOMIC_RELAXED);
-	/* The edits of the table come before the epoch that promises them. */
-	epoch = __atomic_add_fetch(&tlb->epoch, 1, __ATOMIC_SEQ_CST);
+		held |= __atomic_load_n(&tlb->seen[cpu], __ATOMIC_SEQ_CST) == epoch;
+	if (held) {
+		__atomic_fetch_add(&tlb->flush_count, 1, __ATOMIC_RELAXED);
+		/* .. and before the epoch that promises them. */
+		epoch = __atomic_add_fetch(&tlb->epoch, 1, __ATOMIC_SEQ_CST);
+	}
+	/* If not, there may still be one that another caller is waiting for. */
 	for (unsigned cpu = 0; cpu < tlb_cpu_count; cpu++) {
 		if (!is_behind(cpu, tlb, epoch))
 			continue;

@@ -48,8 +48,7 @@ void tlb_init(struct tlb *tlb);
 
 /* Returns when no CPU can use a translation of `tlb` that was removed from the table before the
  * call. Returns the epoch as of which that is so: the one before, when no CPU has entered since it
- * began, so that several removals in a row cost one flush. This CPU is not in guest mode; the
- * table's lock is held. */
+ * began, so that several removals in a row cost one flush. This CPU is not in guest mode. */
 u64 tlb_invalidate(struct tlb *tlb);
 
 /* The slow half of tlb_enter(). */

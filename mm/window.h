@@ -5,6 +5,9 @@
  * Septum maps permanently only its own frames. Any other frame is seen through a window: one 4 KiB
  * mapping of this CPU that holds until the same slot is mapped again. Each slot has one purpose, so
  * that no caller pulls a window from under another; a function that uses one says so.
+ *
+ * Nested and attribute tables are Septum's own, as long as they are tables: each has its place in
+ * the table area, by frame number.
  */
 #ifndef MM_WINDOW_H
 #define MM_WINDOW_H
@@ -12,18 +15,6 @@
 #include "kernel/types.h"
 
 enum window_slot {
-	WINDOW_NESTED0, /* nested-table walk: the leaf table, */
-	WINDOW_NESTED1, /* .. and its parents; one slot a level */
-	WINDOW_NESTED2,
-	WINDOW_NESTED3,
-	WINDOW_NESTED4,
-	WINDOW_NESTED_NEW, /* a table being filled before it is published */
-	WINDOW_ATTR0,	   /* attribute tables, one slot a level */
-	WINDOW_ATTR1,
-	WINDOW_ATTR2,
-	WINDOW_ATTR3,
-	WINDOW_ATTR4,
-	WINDOW_ATTR_NEW,
 	WINDOW_ZERO,	  /* zeroing a frame */
 	WINDOW_COPY_FROM, /* copying between frames */
 	WINDOW_COPY_TO,
@@ -57,6 +48,19 @@ void *window_map(enum window_slot slot, pfn_t pfn);
 /* Zeroes frames [first, first + count), count > 0, of one 2 MiB block: a whole block through one
  * large mapping that is gone afterwards, others through WINDOW_ZERO. */
 void frames_zero(pfn_t first, u64 count);
+
+/* The table area: frame 0 would be here. Given by arch/. */
+extern u8 *table_area;
+/* Makes room in it for frames below `end`; from own_alloc(), once. */
+void table_area_setup(pfn_t end);
+/* Frame `p` has become a table: mapped (read-write, no-execute) at table_at(). And the end of it;
+ * another CPU may remember the mapping, but nothing refers to it any more. */
+void table_map(pfn_t p);
+void table_unmap(pfn_t p);
+static inline u64 *table_at(pfn_t p)
+{
+	return (u64 *)(table_area + (p.n << PAGE_SHIFT));
+}
 
 /* A permanent mapping (read-write, no-execute) of one frame, for VM and vCPU state and rings.
  * NULL: the object area is full (16384 frames). */

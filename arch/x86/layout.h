@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Septum's own address space, the same on every processor.
  *
+ *   TABLE   nested and attribute tables, by frame number
  *   OWN     frames Septum took for itself at boot, read-write, for good
  *   STACK   per-CPU stacks, each with an unmapped guard page below it
  *   WINDOW  per-CPU 4 KiB windows on frames that are not Septum's
@@ -18,6 +19,7 @@
 
 #define CPU_MAX 64
 
+#define TABLE_VA  0xffff800000000000
 #define OWN_VA	  0xffffc00000000000
 #define STACK_VA  0xffffc80000000000
 #define WINDOW_VA 0xffffd00000000000

@@ -43,6 +43,9 @@ static struct {
 	bool sealed;
 } own = {.va = OWN_VA};
 
+u8 *table_area = (u8 *)TABLE_VA;
+static u64 *table_entries;
+
 static u64 *object_entries;
 /* Under object_lock. A slot that has been given back stays used until all CPUs have flushed what
  * they may remember of it: that is done once, when no other is free. */
@@ -258,12 +261,12 @@ static u64 *table_entry(u64 table, u64 va, unsigned level)
 	return &entries[index_at(va, level)];
 }
 
-/* The entry that maps `va`, with tables made on the way; valid until WINDOW_FIRMWARE moves. */
-static u64 *entry_for(u64 va)
+/* The entry of `to` for `va`, with tables made on the way; valid until WINDOW_FIRMWARE moves. */
+static u64 *entry_at(u64 va, unsigned to)
 {
 	u64 table = image_pa(root_table);
 
-	for (unsigned level = 3; level > 0; level--) {
+	for (unsigned level = 3; level > to; level--) {
 		u64 entry = *table_entry(table, va, level);
 
 		if ((entry & PTE_PRESENT) == 0) {
@@ -275,7 +278,12 @@ static u64 *entry_for(u64 va)
 		}
 		table = entry & PTE_ADDRESS;
 	}
-	return table_entry(table, va, 0);
+	return table_entry(table, va, to);
+}
+
+static u64 *entry_for(u64 va)
+{
+	return entry_at(va, 0);
 }
 
 static void map_pages(u64 va, u64 pa, u64 pages, u64 flags)
@@ -347,26 +355,41 @@ void stacks_map(u32 id)
 		stack_map(stack_ist_top(id, ist), STACK_IST_PAGES);
 }
 
+/* Page tables for `pages` pages from `va` on, side by side, so that an entry is found by index. */
+static u64 *area_make(u64 va, u64 pages)
+{
+	u64 tables = (pages + ENTRIES - 1) / ENTRIES;
+	u64 *entries = own_alloc(tables);
+	u64 pa = own_pfn(entries).n << PAGE_SHIFT;
+
+	for (u64 i = 0; i < tables; i++)
+		*entry_at(va + PAGE_SIZE * ENTRIES * i, 1) =
+			(pa + i * PAGE_SIZE) | PTE_PRESENT | PTE_WRITE | PTE_ACCESSED;
+	return entries;
+}
+
+void table_area_setup(pfn_t end)
+{
+	if (end.n > (OWN_VA - TABLE_VA) / PAGE_SIZE)
+		boot_fail("This machine has RAM beyond %lu GiB; limit it.",
+			  (OWN_VA - TABLE_VA) >> 30);
+	table_entries = area_make(TABLE_VA, end.n);
+}
+
+void table_map(pfn_t p)
+{
+	WRITE_ONCE(table_entries[p.n], p.n << PAGE_SHIFT | PTE_DATA);
+}
+
+void table_unmap(pfn_t p)
+{
+	WRITE_ONCE(table_entries[p.n], 0);
+	invlpg(table_at(p));
+}
+
 void objects_start(void)
 {
-	u64 pa;
-
-	/* All page tables of the OBJECT area lie side by side, so that an entry is found by index.
-	 */
-	object_entries = own_alloc(OBJECT_SLOTS / ENTRIES);
-	pa = own_pfn(object_entries).n << PAGE_SHIFT;
-	for (unsigned i = 0; i < OBJECT_SLOTS / ENTRIES; i++) {
-		u64 va = OBJECT_VA + PAGE_SIZE * ENTRIES * i;
-		u64 table = image_pa(root_table);
-
-		/* Make the upper levels, then put the table in place of the one made with them. */
-		if (i == 0)
-			entry_for(va);
-		for (unsigned level = 3; level > 1; level--)
-			table = *table_entry(table, va, level) & PTE_ADDRESS;
-		*table_entry(table, va, 1) =
-			(pa + i * PAGE_SIZE) | PTE_PRESENT | PTE_WRITE | PTE_ACCESSED;
-	}
+	object_entries = area_make(OBJECT_VA, OBJECT_SLOTS);
 }
 
 /* A free slot, now used; or OBJECT_SLOTS. */

@@ -12,6 +12,8 @@
 static int memory_fd = -1;
 static u64 ram_pages, own_next; /* own_alloc takes from the top down */
 static u8 *windows;
+static u8 *table_places; /* what is no table is not mapped there */
+u8 *table_area;
 static u64 window_shows[WINDOW_COUNT];
 static u64 random_state;
 
@@ -72,6 +74,31 @@ void frames_zero(pfn_t first, u64 count)
 	if (count == 0 || first.n + count > ram_pages || first.n / 512 != (first.n + count - 1) / 512)
 		panic("frames_zero(%lx, %lx)", first.n, count);
 	memset(RAM_BASE + first.n * PAGE_SIZE, 0, count * PAGE_SIZE);
+}
+
+void table_area_setup(pfn_t end)
+{
+	table_places = mmap(NULL, end.n * PAGE_SIZE, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	table_area = fake_windows_direct ? RAM_BASE : table_places;
+}
+
+void table_map(pfn_t p)
+{
+	u8 *at = table_places + p.n * PAGE_SIZE;
+
+	if (p.n >= ram_pages || mmap(at, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+				     memory_fd, (off_t)(p.n * PAGE_SIZE)) != at)
+		panic("table_map(%lx)", p.n);
+}
+
+void table_unmap(pfn_t p)
+{
+	u8 *at = table_places + p.n * PAGE_SIZE;
+
+	if (mmap(at, PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+		 -1, 0) != at)
+		panic("table_unmap(%lx)", p.n);
 }
 
 void *object_map(pfn_t p)
@@ -416,6 +443,7 @@ void fake_stop(void)
 {
 	munmap(RAM_BASE, ram_pages * PAGE_SIZE);
 	munmap(windows, WINDOW_COUNT * PAGE_SIZE);
+	munmap(table_places, ALIGN_UP(ram_pages, 512) * PAGE_SIZE);
 	close(memory_fd);
 }
 

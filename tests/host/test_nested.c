@@ -266,7 +266,7 @@ static void a_1g_leaf_splits_to_2m_and_4k(void **state)
 	(void)state;
 	start(&nested_format_ept);
 	assert_int_equal(reserve_make(&reserve, pool, 1), OK);
-	nested_map(&nested, 1ul << 18, 2, pfn(1ul << 18), PROT_ALL, MEMTYPE_WB, false, &reserve);
+	nested_map(&nested, 1ul << 18, 2, pfn(1ul << 18), PROT_ALL, MEMTYPE_WB, true, &reserve);
 	assert_int_equal(nested_splits_for(&nested, (1ul << 18) + 5, 1), 3);
 	assert_int_equal(nested_splits_for(&nested, (1ul << 18) + 512, 512), 1);
 	assert_int_equal(reserve_make(&reserve, pool, 3), OK);
