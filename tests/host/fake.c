@@ -71,7 +71,8 @@ void *window_map(enum window_slot slot, pfn_t p)
 
 void frames_zero(pfn_t first, u64 count)
 {
-	if (count == 0 || first.n + count > ram_pages || first.n / 512 != (first.n + count - 1) / 512)
+	if (count == 0 || first.n + count > ram_pages ||
+	    first.n / 512 != (first.n + count - 1) / 512)
 		panic("frames_zero(%lx, %lx)", first.n, count);
 	memset(RAM_BASE + first.n * PAGE_SIZE, 0, count * PAGE_SIZE);
 }
