@@ -25,7 +25,7 @@ static u64 span(unsigned level)
 /* The table behind an entry. */
 static u64 *table_of(u64 entry)
 {
-	return table_at(pfn(entry & ATTR_FRAME));
+	return table_va(pfn(entry & ATTR_FRAME));
 }
 
 static u64 counts(u64 privates, u64 fulls)
@@ -50,7 +50,8 @@ void attr_init(struct attr *attr, struct pool *pool, u16 owner, unsigned gfn_bit
 	ASSERT(attr->levels <= LEVELS_MAX);
 }
 
-/* The word that speaks for `page`, and its level; *table: the table it is in, when level 0. */
+/* The word that speaks for `page`, and its level; *table: the table it is in when that is 0, else
+ * NULL. */
 static u64 find(struct attr *attr, u64 page, unsigned *level, u64 **table)
 {
 	unsigned l = attr->levels;
@@ -59,21 +60,22 @@ static u64 find(struct attr *attr, u64 page, unsigned *level, u64 **table)
 
 	if (attr->recent.block == page / ENTRIES) {
 		*level = 0;
-		*table = table_at(attr->recent.table);
+		*table = table_va(attr->recent.table);
 		return (*table)[page % ENTRIES];
 	}
+	*table = NULL;
 	while (is_table(entry)) {
 		pfn_t p = pfn(entry & ATTR_FRAME);
 
-		*table = table_of(entry);
-		l--;
-		if (l == 0) {
+		ASSERT(l != 0);
+		if (--l == 0) {
 			attr->recent.block = page / ENTRIES;
 			attr->recent.table = p;
 			attr->recent.parent = parent;
+			*table = table_va(p);
 		}
 		parent = p;
-		entry = (*table)[page >> (9 * l) & (ENTRIES - 1)];
+		entry = table_va(p)[page >> (9 * l) & (ENTRIES - 1)];
 	}
 	*level = l;
 	return entry;
@@ -84,7 +86,7 @@ static u64 *recent_pointer(struct attr *attr)
 {
 	if (pfn_is_none(attr->recent.parent))
 		return &attr->root;
-	return &table_at(attr->recent.parent)[attr->recent.block % ENTRIES];
+	return &table_va(attr->recent.parent)[attr->recent.block % ENTRIES];
 }
 
 /* [first, first + count) lies in the block whose table of pages is remembered. */
@@ -108,7 +110,7 @@ u64 *attr_pages(struct attr *attr, gfn_t page)
 	u64 *table;
 
 	find(attr, page.n, &level, &table);
-	return level == 0 ? table : NULL;
+	return table;
 }
 
 /* How many of `count` words, from the first on, have attributes `bits`. */
@@ -156,7 +158,7 @@ u64 attr_run(struct attr *attr, gfn_t page, gfn_t end, unsigned *bits)
 	while (at < end.n) {
 		if ((find(attr, at, &level, &table) & ATTR_ALL) != want)
 			break;
-		if (level == 0) {
+		if (table != NULL) {
 			u64 count = MIN(end.n, ALIGN_DOWN(at, ENTRIES) + ENTRIES) - at;
 			u64 same = words_equal(&table[at % ENTRIES], count, want);
 
@@ -216,7 +218,7 @@ u64 attr_stamp_range(struct attr *attr, gfn_t first, u64 count)
 
 		newest = MAX(newest, w >> ATTR_STAMP_SHIFT);
 		at = ALIGN_DOWN(at, span(level)) + span(level);
-		if (level != 0)
+		if (table == NULL)
 			continue;
 		for (; at < end && at % ENTRIES != 0; at++)
 			newest = MAX(newest, table[at % ENTRIES] >> ATTR_STAMP_SHIFT);
@@ -273,7 +275,7 @@ u64 attr_tables_for(struct attr *attr, gfn_t first, u64 count)
 static void split(struct attr *attr, u64 *entry, unsigned level, struct reserve *reserve)
 {
 	pfn_t p = reserve_take(reserve, attr->owner);
-	u64 *table = table_at(p), w = *entry;
+	u64 *table = table_va(p), w = *entry;
 
 	words_fill(table, w, ENTRIES);
 	attr->tables++;

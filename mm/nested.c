@@ -94,11 +94,11 @@ static u64 *walk(struct nested *nested, u64 page, unsigned *level)
 		goto blocks;
 	}
 	*level = 3;
-	entry = &table_at(table)[page >> 27 & (ENTRIES - 1)];
+	entry = &table_va(table)[page >> 27 & (ENTRIES - 1)];
 	if (wanted == 3 || !is_table(*entry))
 		return entry;
 	*level = 2;
-	entry = &table_at(nested_frame(*entry))[page >> 18 & (ENTRIES - 1)];
+	entry = &table_va(nested_frame(*entry))[page >> 18 & (ENTRIES - 1)];
 	if (wanted == 2 || !is_table(*entry))
 		return entry;
 	table = nested_frame(*entry);
@@ -106,7 +106,7 @@ static u64 *walk(struct nested *nested, u64 page, unsigned *level)
 	nested->recent[1].table = table;
 blocks:
 	*level = 1;
-	entry = &table_at(table)[page >> 9 & (ENTRIES - 1)];
+	entry = &table_va(table)[page >> 9 & (ENTRIES - 1)];
 	if (wanted == 1 || !is_table(*entry))
 		return entry;
 	table = nested_frame(*entry);
@@ -114,7 +114,7 @@ blocks:
 	nested->recent[0].table = table;
 pages:
 	*level = 0;
-	return &table_at(table)[page & (ENTRIES - 1)];
+	return &table_va(table)[page & (ENTRIES - 1)];
 }
 
 static void table_free(struct nested *nested, pfn_t p)
@@ -227,7 +227,7 @@ u64 nested_map(struct nested *nested, u64 page, unsigned level, pfn_t p, unsigne
 		nested->tables++;
 		WRITE_ONCE(*entry, pfn_to_hpa(table).n | nested->format->table);
 		l--;
-		entry = &table_at(table)[page >> (9 * l) & (ENTRIES - 1)];
+		entry = &table_va(table)[page >> (9 * l) & (ENTRIES - 1)];
 	}
 	old = *entry;
 	ASSERT(!is_leaf(old));
@@ -254,18 +254,18 @@ void nested_release(struct nested *nested, u64 entry, unsigned level)
 
 	/* At most a table of tables. */
 	if (level == 1) {
-		nested->leaves[0] -= leaves_in(table_at(p));
+		nested->leaves[0] -= leaves_in(table_va(p));
 		table_free(nested, p);
 		return;
 	}
 	ASSERT(level == 2);
 	for (unsigned i = 0; i < ENTRIES; i++) {
-		u64 inner = table_at(p)[i];
+		u64 inner = table_va(p)[i];
 
 		if (is_leaf(inner)) {
 			nested->leaves[1]--;
 		} else if (is_table(inner)) {
-			nested->leaves[0] -= leaves_in(table_at(nested_frame(inner)));
+			nested->leaves[0] -= leaves_in(table_va(nested_frame(inner)));
 			table_free(nested, nested_frame(inner));
 		}
 	}
@@ -280,7 +280,7 @@ bool nested_contiguous(struct nested *nested, u64 page, pfn_t *first)
 
 	if (level != 1 || !is_table(entry))
 		return false;
-	table = table_at(nested_frame(entry));
+	table = table_va(nested_frame(entry));
 	want = table[0];
 	if (!is_leaf(want) || !(want & nested->format->present) || !(want & NESTED_PRIVATE) ||
 	    nested_frame(want).n % BLOCK_PAGES != 0)
@@ -340,7 +340,7 @@ static void split(struct nested *nested, u64 *entry, u64 page, unsigned level,
 {
 	u64 old = *entry, step = span(level - 1) * PAGE_SIZE, bits;
 	pfn_t p = reserve_take(reserve, nested->owner);
-	u64 *table = table_at(p);
+	u64 *table = table_va(p);
 	struct leaf leaf;
 
 	if (callback != NULL) {
@@ -390,7 +390,7 @@ bool nested_hide(struct nested *nested, u64 first, u64 count, nested_split_fn ca
 			if (is_leaf(*entry))
 				split(nested, entry, at, level, callback, reserve);
 			level--;
-			entry = &table_at(nested_frame(*entry))[at >> (9 * level) & (ENTRIES - 1)];
+			entry = &table_va(nested_frame(*entry))[at >> (9 * level) & (ENTRIES - 1)];
 		}
 	}
 	return was;
@@ -458,11 +458,12 @@ static void drop_pages(struct nested *nested, u64 *entry, u64 page, u64 count, n
 		dropped++;
 		if (!(e & NESTED_PRIVATE))
 			continue;
-		for (; i + 1 < count && entry[i + 1] == e + run * PAGE_SIZE; run++)
-			WRITE_ONCE(entry[++i], 0);
-		dropped += run - 1;
-		leaf_fill(nested, page + i + 1 - run, 0, e, &leaf);
+		for (; i + run < count && entry[i + run] == e + run * PAGE_SIZE; run++)
+			WRITE_ONCE(entry[i + run], 0);
+		leaf_fill(nested, page + i, 0, e, &leaf);
 		drop(context, &leaf, run);
+		dropped += run - 1;
+		i += run - 1;
 	}
 	nested->leaves[0] -= dropped;
 }

@@ -350,12 +350,12 @@ pfn_t pool_take_reserved(struct pool *pool, enum frame_state state, u16 owner, u
 
 static void bitmap_set(struct block *block, u64 first, u64 count)
 {
-	while (count != 0) {
-		u64 part = MIN(count, 64 - first % 64);
+	u64 end = first + count;
 
-		block->free[first / 64] |= (~0ul >> (64 - part)) << first % 64;
-		first += part;
-		count -= part;
+	for (u64 at = first; at < end; at = ALIGN_DOWN(at, 64ul) + 64) {
+		u64 left = end - at;
+
+		block->free[at / 64] |= (left < 64 ? BIT(left) - 1 : ~0ul) << at % 64;
 	}
 }
 

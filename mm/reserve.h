@@ -25,7 +25,7 @@ static inline enum status reserve_make(struct reserve *reserve, struct pool *poo
 	return status;
 }
 
-/* A table, at table_at(). */
+/* A table, at table_va(). */
 static inline pfn_t reserve_take(struct reserve *reserve, u16 owner)
 {
 	pfn_t p;

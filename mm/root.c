@@ -61,21 +61,21 @@ pfn_t root_table_take(void)
 
 	ASSERT(free_count != 0);
 	free_count--;
-	free_tables = pfn(table_at(p)[0]);
-	table_at(p)[0] = 0;
+	free_tables = pfn(table_va(p)[0]);
+	table_va(p)[0] = 0;
 	return p;
 }
 
 static void table_push(pfn_t p)
 {
-	table_at(p)[0] = free_tables.n;
+	table_va(p)[0] = free_tables.n;
 	free_tables = p;
 	free_count++;
 }
 
 void root_table_give(pfn_t p)
 {
-	page_zero_at(table_at(p));
+	page_zero_at(table_va(p));
 	table_push(p);
 }
 

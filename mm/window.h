@@ -53,11 +53,11 @@ void frames_zero(pfn_t first, u64 count);
 extern u8 *table_area;
 /* Makes room in it for frames below `end`; from own_alloc(), once. */
 void table_area_setup(pfn_t end);
-/* Frame `p` has become a table: mapped (read-write, no-execute) at table_at(). And the end of it;
+/* Frame `p` has become a table: mapped (read-write, no-execute) at table_va(). And the end of it;
  * another CPU may remember the mapping, but nothing refers to it any more. */
 void table_map(pfn_t p);
 void table_unmap(pfn_t p);
-static inline u64 *table_at(pfn_t p)
+static inline u64 *table_va(pfn_t p)
 {
 	return (u64 *)(table_area + (p.n << PAGE_SHIFT));
 }

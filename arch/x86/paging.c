@@ -384,7 +384,7 @@ void table_map(pfn_t p)
 void table_unmap(pfn_t p)
 {
 	WRITE_ONCE(table_entries[p.n], 0);
-	invlpg(table_at(p));
+	invlpg(table_va(p));
 }
 
 void objects_start(void)
