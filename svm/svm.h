@@ -83,6 +83,13 @@ static inline bool svm_long_mode(const struct vmcb *vmcb)
 	return (vmcb->save.efer & EFER_LMA) != 0 && (vmcb->save.cs.attributes & BIT(9)) != 0;
 }
 
+/* Accesses to debug registers exit: until the first, see world_debug_use(). */
+static inline void svm_debug_intercept(struct vmcb *vmcb, bool on)
+{
+	vmcb->control.dr_read = vmcb->control.dr_write = on ? 0xffff : 0;
+	vmcb_changed(vmcb, CLEAN_INTERCEPTS);
+}
+
 /* svm/maps.c: port and MSR permissions. */
 void svm_maps_setup(void);
 void svm_maps_use(struct vmcb *vmcb, bool root);
