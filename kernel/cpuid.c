@@ -21,6 +21,7 @@
 #define SUBLEAF_ANY	  ~0u
 #define BASIC_MAX	  0x16u
 #define EXTENDED_MAX	  0x80000008u
+#define SEALED_LEAF	  0x8000001fu
 #define XSAVE_LEGACY_SIZE 576u
 
 #define B(n) (1u << (n))
@@ -105,7 +106,7 @@ static struct {
 	u32 value[ARRAY_COUNT(rows)][4]; /* what guests see, but for what depends on the vCPU */
 	u8 first[PLACES];		 /* by leaf: its first row, */
 	u8 count[PLACES];		 /* .. and how many subleaves it has */
-	const u32 *plain[PLACES];	 /* by leaf: the whole answer, if no vCPU or subleaf matters */
+	const u32 *plain[PLACES]; /* by leaf: the whole answer, if no vCPU or subleaf matters */
 	u32 basic_max, extended_max;
 	unsigned physical_bits;
 	/* XSAVE: where each component lies (standard form), SDM Vol. 1, 13.4.3 */
@@ -255,15 +256,16 @@ static u32 xsave_size(u64 xcr0)
 	return size;
 }
 
-static void xsave_leaf(u32 subleaf, u32 out[4])
+static void xsave_leaf(const struct vcpu *v, u32 subleaf, u32 out[4])
 {
 	u64 all = cpuid_guest_xcr0();
+	u64 loaded = v->sealed ? v->sealed_xcr0 : world_xcr0_loaded();
 
 	if (!cpuid_guest_has(0x1, 2, 26))
 		return;
 	if (subleaf == 0) {
 		out[0] = (u32)all;
-		out[1] = xsave_size(world_xcr0_loaded());
+		out[1] = xsave_size(loaded);
 		out[2] = xsave_size(all);
 		out[3] = (u32)(all >> 32);
 	} else if (subleaf == 1) {
@@ -271,7 +273,7 @@ static void xsave_leaf(u32 subleaf, u32 out[4])
 		/* Size of the compacted form; no component that guests have needs alignment. */
 		out[1] = XSAVE_LEGACY_SIZE;
 		for (unsigned i = 2; i < 63; i++) {
-			if ((world_xcr0_loaded() & BIT(i)) != 0)
+			if ((loaded & BIT(i)) != 0)
 				out[1] += cpuid(0xd, i).eax;
 		}
 	} else if (subleaf < 63 && (all & BIT(subleaf)) != 0) {
@@ -288,36 +290,54 @@ static void text(u32 *out, const char *name)
 }
 
 /* <septum/abi.h>, part 6. */
+/* KVM_FEATURE_*: what a guest's kernel must find to tell of its conversions. SNP has another way.
+ */
+static u32 kvm_features(const struct vm *vm)
+{
+	const u32 map_gpa_range = B(16), migration_control = B(17);
+
+	switch (vm->type) {
+	case SEPTUM_SEV:
+	case SEPTUM_SEV_ES:
+		return map_gpa_range | migration_control;
+	case SEPTUM_SNP:
+		return 0;
+	default:
+		return vm->memory.plain ? 0 : map_gpa_range;
+	}
+}
+
 static void hypervisor_leaf(const struct vcpu *v, u32 leaf, u32 out[4])
 {
 	const struct vm *vm = v->vm;
+	bool root = v->root;
 
 	switch (leaf) {
 	case 0x40000000:
 		out[0] = 0x40000001;
-		text(&out[1], v->root ? "SeptumSeptum" : "KVMKVMKVM\0\0\0");
+		text(&out[1], root ? "SeptumSeptum" : "KVMKVMKVM\0\0\0");
 		return;
 	case 0x40000001:
-		if (!v->root) {
-			out[0] = vm->memory.plain ? 0 : 1u << 16;
+		if (!root) {
+			out[0] = kvm_features(vm);
 			return;
 		}
 		break;
 	case 0x40000100:
-		if (!v->root) {
+		if (!root) {
 			out[0] = 0x40000101;
 			text(&out[1], "SeptumSeptum");
 		}
 		return;
 	case 0x40000101:
-		if (v->root)
+		if (root)
 			return;
 		break;
 	default:
 		return;
 	}
 	out[3] = SEPTUM_ABI_VERSION;
-	if (v->root)
+	if (root)
 		return;
 	out[0] = vm->type;
 	out[1] = vm->memory.shared_bit;
@@ -340,7 +360,11 @@ static void guest_answer(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4]
 		return;
 	}
 	if (leaf == 0xd) {
-		xsave_leaf(subleaf, out);
+		xsave_leaf(v, subleaf, out);
+		return;
+	}
+	if (leaf == SEALED_LEAF && v->vm->sealed != NULL) {
+		vendor->sealed->leaf(v->vm, out);
 		return;
 	}
 	if (place == NOWHERE || table.first[place] == NOWHERE)
@@ -355,6 +379,8 @@ static void guest_answer(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4]
 		if ((out[2] & LEAF1_ECX_XSAVE) != 0 && (cr4_of(v) & CR4_OSXSAVE) != 0)
 			out[2] |= LEAF1_ECX_OSXSAVE;
 	}
+	if (leaf == 0x80000000 && v->vm->sealed != NULL)
+		out[0] = SEALED_LEAF;
 	if (leaf == 0x80000008)
 		out[0] = 48u << 8 | cpuid_physical_bits(v);
 }
@@ -483,17 +509,28 @@ const u32 *cpuid_plain(u32 leaf)
 	return place != NOWHERE ? table.plain[place] : NULL;
 }
 
-void cpuid_answer(struct vcpu *v)
+void cpuid_look(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 {
-	u32 leaf = (u32)v->gpr[RAX], subleaf = (u32)v->gpr[RCX];
-	u32 out[4] = {0};
-
+	memset(out, 0, 4 * sizeof(*out));
 	if (v->root)
 		root_answer(v, leaf, subleaf, out);
 	else
 		guest_answer(v, leaf, subleaf, out);
 	if (v->has_apic)
 		apic_leaf(v, leaf, subleaf, out);
+}
+
+bool cpuid_compact_xsave(void)
+{
+	return (table.value[table.first[0xd]][0] & B(1)) != 0;
+}
+
+void cpuid_answer(struct vcpu *v)
+{
+	u32 leaf = (u32)v->gpr[RAX], subleaf = (u32)v->gpr[RCX];
+	u32 out[4];
+
+	cpuid_look(v, leaf, subleaf, out);
 	v->gpr[RAX] = out[0];
 	v->gpr[RBX] = out[1];
 	v->gpr[RCX] = out[2];

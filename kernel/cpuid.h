@@ -14,6 +14,12 @@ bool cpuid_guest_has(u32 leaf, unsigned reg, unsigned bit);
 /* The XCR0 bits that a guest may set: those of features that it is told of. */
 u64 cpuid_guest_xcr0(void);
 
+/* What `v` is told in EAX to EDX. */
+void cpuid_look(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4]);
+
+/* Guests have XSAVEC. */
+bool cpuid_compact_xsave(void);
+
 /* Width of a physical address, SHARED bit included. */
 unsigned cpuid_physical_bits(const struct vcpu *v);
 

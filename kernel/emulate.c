@@ -27,6 +27,7 @@ enum status emulate_complete(struct vcpu *v, u64 value)
 		v->halted = v->has_apic && v->wait == WAIT_HALTED;
 		v->halt_if = false;
 		return OK;
+	case PENDING_BUFFER_IN:
 	case PENDING_STRING_IN:
 		/* The manager may use its page for something else as soon as this is done. */
 		memcpy(v->pending.held, ring_payload(&v->vm->ring, v->index),
@@ -46,7 +47,7 @@ enum status emulate_complete(struct vcpu *v, u64 value)
 
 void emulate_refuse(struct vcpu *v)
 {
-	if (v->pending.kind == PENDING_MMIO)
+	if (v->pending.kind == PENDING_MMIO || v->pending.kind == PENDING_BUFFER_MMIO)
 		inject_machine_check(v, gpa(v->pending.data[1]));
 	else
 		inject_general_protection(v);

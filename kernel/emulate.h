@@ -23,6 +23,11 @@ enum pending_kind {
 	PENDING_MSR_READ,
 	PENDING_MSR_WRITE,
 	PENDING_CALL, /* explicit request */
+	/* Of guests with encrypted registers, whose operands lie in a page: many elements of a
+	 * port; device memory. */
+	PENDING_BUFFER_IN,
+	PENDING_BUFFER_OUT,
+	PENDING_BUFFER_MMIO,
 	PENDING_HALT,
 	/* In the middle of an MMIO instruction; goes on from where it is. */
 	PENDING_MMIO,

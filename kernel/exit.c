@@ -43,6 +43,8 @@ static const u8 counter_of[EXIT_REASON_COUNT] = {
 	[EXIT_INIT] = SEPTUM_COUNTER_EXIT_OTHER,
 	[EXIT_INVALID] = SEPTUM_COUNTER_EXIT_OTHER,
 	[EXIT_UNKNOWN] = SEPTUM_COUNTER_EXIT_OTHER,
+	[EXIT_GUEST_REQUEST] = SEPTUM_COUNTER_EXIT_GHCB,
+	[EXIT_BROKEN] = SEPTUM_COUNTER_EXIT_OTHER,
 };
 
 void count_exit(struct vcpu *v)
@@ -167,7 +169,7 @@ static enum after control(struct vcpu *v)
 	return AFTER_RESUME;
 }
 
-static enum after halt(struct vcpu *v)
+enum after halt_exit(struct vcpu *v)
 {
 	bool interruptible = (vendor->rflags_get(v) & RFLAGS_IF) != 0;
 	struct septum_event event = {
@@ -216,7 +218,7 @@ static enum after guest_exit(struct vcpu *v)
 	case EXIT_MSR_WRITE:
 		return msr_exit(v, v->exit.reason == EXIT_MSR_WRITE);
 	case EXIT_HALT:
-		return halt(v);
+		return halt_exit(v);
 	case EXIT_UNDEFINED:
 		return undefined(v);
 	case EXIT_UD_FAULT:
@@ -234,6 +236,11 @@ static enum after guest_exit(struct vcpu *v)
 		return AFTER_RESUME;
 	case EXIT_SHUTDOWN:
 		inject_shutdown(v);
+		return AFTER_WAIT;
+	case EXIT_GUEST_REQUEST:
+		return vendor->sealed->request(v);
+	case EXIT_BROKEN:
+		vcpu_fail(v, SEPTUM_FAILURE_MACHINE, 0, 0);
 		return AFTER_WAIT;
 	case EXIT_INVALID:
 		vcpu_fail(v, SEPTUM_FAILURE_ENTRY, 0, v->exit.code);

@@ -53,9 +53,16 @@ enum after io_exit(struct vcpu *v); /* kernel/io.c */
 enum after mmio_access(struct vcpu *v, const struct access *access); /* kernel/mmio.c */
 enum after msr_exit(struct vcpu *v, bool write);		     /* kernel/msr.c */
 enum after guest_call(struct vcpu *v);				     /* kernel/guest_call.c */
+enum after halt_exit(struct vcpu *v);				     /* kernel/exit.c */
+/* The guest asks for a conversion by the name of its own interface: gpr[RAX] becomes 0 or negative,
+ * then vendor->skip(). kernel/guest_call.c */
+enum after explicit_exit(struct vcpu *v, u64 gpa, u64 pages, bool to_private);
+/* A shared access to where nothing stands, already decoded: `bytes` 1, 2, 4 or 8, within a page.
+ * What is read is in pending.value when vendor->skip() is called. kernel/mmio.c */
+enum after mmio_request(struct vcpu *v, u64 gpa, unsigned bytes, bool write, u64 value);
 /* The answer to a guest's hypercall made at `cpl`; false: it takes more than that. */
 bool guest_call_answer(u64 number, unsigned cpl, s64 *answer);
-void root_call(struct vcpu *v);					     /* kernel/hypercall.c */
+void root_call(struct vcpu *v); /* kernel/hypercall.c */
 
 void count_exit(struct vcpu *v);
 static inline void count(struct vcpu *v, enum septum_counter counter)

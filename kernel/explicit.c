@@ -64,6 +64,11 @@ bool explicit_request(struct vcpu *v, u64 where, u64 pages, u64 attributes, s64 
 	u64 limit = 1ul << (mem->gpa_bits - PAGE_SHIFT);
 	bool inplace;
 
+	/* One frame behind both aliases of a page, which the guest itself encrypts anew. */
+	if (mem->one_frame) {
+		preserve = true;
+		attributes &= ~(u64)SEPTUM_MAP_ZERO;
+	}
 	if (mem->plain) {
 		*answer = -SEPTUM_KVM_ENOSYS;
 		return true;
@@ -103,7 +108,11 @@ bool explicit_request(struct vcpu *v, u64 where, u64 pages, u64 attributes, s64 
 bool explicit_next(struct vcpu *v)
 {
 	struct explicit_state *request = &v->request;
-	struct septum_event *event;
+	struct septum_event event = {
+		.type = SEPTUM_EVENT_EXPLICIT,
+		.flags = (request->to_private ? SEPTUM_EVENT_PRIVATE : 0) |
+			 (request->preserve ? SEPTUM_EVENT_PRESERVE : 0),
+	};
 
 	while (request->left > 0) {
 		bool is_private;
@@ -115,12 +124,9 @@ bool explicit_next(struct vcpu *v)
 		request->next = gfn(first.n + run);
 		request->left -= run;
 		if (is_private != request->to_private) {
-			event = event_begin(v, SEPTUM_EVENT_EXPLICIT);
-			event->flags = (request->to_private ? SEPTUM_EVENT_PRIVATE : 0) |
-				       (request->preserve ? SEPTUM_EVENT_PRESERVE : 0);
-			event->gpa = gfn_to_gpa(first).n;
-			event->size = run << PAGE_SHIFT;
-			event_post(v, event);
+			event.gpa = gfn_to_gpa(first).n;
+			event.size = run << PAGE_SHIFT;
+			event_post(v, &event);
 			return true;
 		}
 	}

@@ -55,13 +55,15 @@ static struct result call_info(const u64 *arg)
 	case SEPTUM_INFO_SHARED_BIT_MAX:
 		return done(vm_gpa_bits() - 1);
 	case SEPTUM_INFO_VM_TYPES:
-		return done(BIT(SEPTUM_PLAIN) | BIT(SEPTUM_SW_PROTECTED));
+		return done(vm_types());
 	case SEPTUM_INFO_CPUS:
 		return done(cpu_count);
 	case SEPTUM_INFO_LEVEL_MAX:
 		return done(nested_level_max);
 	case SEPTUM_INFO_TSC_KHZ:
 		return done(tsc_frequency() / 1000);
+	case SEPTUM_INFO_SEV:
+		return done(vendor->sealed != NULL ? vendor->sealed->info() : 0);
 	default:
 		return refuse(E_ARG, 1);
 	}
@@ -359,6 +361,61 @@ static struct result call_prefault(const u64 *arg)
 	return ranged(status, pages, true);
 }
 
+/* ---- SEV, SEV-ES, SNP ---- */
+
+/* A VM that is being built, of a type that the machine seals. */
+static struct result sealed_find(u64 id, struct vm **vm)
+{
+	*vm = vm_by_id(id, false);
+	if (!*vm)
+		return refuse(E_NO_VM, 1);
+	if ((*vm)->sealed == NULL)
+		return refuse(E_UNSUPPORTED, 1);
+	if ((*vm)->state != VM_BUILDING)
+		return refuse(E_STATE, 1);
+	return done(0);
+}
+
+static struct result call_sev_page(const u64 *arg)
+{
+	struct vm *vm;
+	struct result result = sealed_find(arg[0], &vm);
+
+	if (result.status == OK && arg[2] >= PFN_LIMIT)
+		return refuse(E_RANGE, 3);
+	return result.status == OK ? vendor->sealed->page(vm, arg[1], arg[2], arg[3]) : result;
+}
+
+static struct result call_sev_measure(const u64 *arg)
+{
+	struct vm *vm;
+	struct result result = sealed_find(arg[0], &vm);
+
+	if (result.status == OK && arg[1] >= PFN_LIMIT)
+		return refuse(E_RANGE, 2);
+	return result.status == OK ? vendor->sealed->measure(vm, arg[1]) : result;
+}
+
+static struct result call_sev_secret(const u64 *arg)
+{
+	struct vm *vm;
+	struct result result = sealed_find(arg[0], &vm);
+
+	if (result.status == OK && arg[2] >= PFN_LIMIT)
+		return refuse(E_RANGE, 3);
+	return result.status == OK ? vendor->sealed->secret(vm, arg[1], arg[2], arg[3]) : result;
+}
+
+static struct result call_sev_id(const u64 *arg)
+{
+	struct vm *vm;
+	struct result result = sealed_find(arg[0], &vm);
+
+	if (result.status == OK && (arg[1] >= PFN_LIMIT || arg[2] >= PFN_LIMIT))
+		return refuse(E_RANGE, arg[1] >= PFN_LIMIT ? 2 : 3);
+	return result.status == OK ? vendor->sealed->id(vm, arg[1], arg[2]) : result;
+}
+
 /* ---- The table ---- */
 
 #define BLAME_RANGE [E_ALIGN] = 2, [E_RANGE] = 2, [E_NO_SLOT] = 2
@@ -386,7 +443,7 @@ static const struct call calls[] = {
 	CALL(ATTR_SET, 4, call_attr_set,
 	     BLAME_RANGE, [E_ARG] = 4, [E_UNSUPPORTED] = 4, [E_POPULATED] = 2),
 	CALL(ATTR_GET, 2, call_attr_get, BLAME_RANGE),
-	CALL(MEM_LOAD, 4, call_mem_load, BLAME_RANGE, [E_NOT_ROOT] = 4),
+	CALL(MEM_LOAD, 4, call_mem_load, BLAME_RANGE, [E_NOT_ROOT] = 4, [E_EXISTS] = 2),
 	CALL(MEM_DISCARD, 3, call_mem_discard, BLAME_RANGE, [E_UNSUPPORTED] = 2, [E_POPULATED] = 2),
 	CALL(PREFAULT, 3, call_prefault, BLAME_RANGE),
 	CALL(VCPU_CREATE, 2, call_vcpu_create),
@@ -402,8 +459,12 @@ static const struct call calls[] = {
 	CALL(RUN_UNTIL, 3, call_run_until),
 	CALL(AUDIT, 0, call_audit),
 	CALL(TRACE_READ, 1, call_trace_read),
+	CALL(SEV_PAGE, 4, call_sev_page),
+	CALL(SEV_MEASURE, 2, call_sev_measure),
+	CALL(SEV_SECRET, 4, call_sev_secret),
+	CALL(SEV_ID, 3, call_sev_id),
 };
-_Static_assert(ARRAY_COUNT(calls) == SEPTUM_CALL_TRACE_READ + 1, "a row for each call");
+_Static_assert(ARRAY_COUNT(calls) == SEPTUM_CALL_SEV_ID + 1, "a row for each call");
 
 const char *hypercall_name(u64 number)
 {

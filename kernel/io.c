@@ -167,27 +167,50 @@ enum after string_store(struct vcpu *v)
 	return string_end(v, s.more);
 }
 
+/* Elements that are not in the guest's registers or memory, but in pending.held. */
+static enum after buffer_exit(struct vcpu *v)
+{
+	bool in = v->exit.io.in;
+	u64 n = v->exit.io.count, bytes = n * v->exit.io.size;
+	struct septum_event event = {
+		.type = SEPTUM_EVENT_IO,
+		.flags = SEPTUM_EVENT_STRING | (in ? SEPTUM_EVENT_READ : SEPTUM_EVENT_WRITE),
+		.size = v->exit.io.size,
+		.data = {v->exit.io.port, 0, n},
+	};
+
+	ASSERT(bytes <= SEPTUM_PAYLOAD_BYTES);
+	if (!in)
+		memcpy(ring_payload(&v->vm->ring, v->index), v->pending.held, bytes);
+	pending_begin(v, in ? PENDING_BUFFER_IN : PENDING_BUFFER_OUT, v->exit.length);
+	v->pending.data[0] = n;
+	v->pending.insn.size = v->exit.io.size;
+	event_post(v, &event);
+	return AFTER_WAIT;
+}
+
 enum after io_exit(struct vcpu *v)
 {
+	struct septum_event event = {.type = SEPTUM_EVENT_IO};
 	unsigned size = v->exit.io.size;
-	struct septum_event *event;
 	unsigned length;
 
+	if (v->exit.io.buffer)
+		return buffer_exit(v);
 	if (v->exit.io.string)
 		return string_exit(v);
 	if (!exit_length(v, &length))
 		return after_of(v);
 	pending_begin(v, v->exit.io.in ? PENDING_IO_IN : PENDING_IO_OUT, length);
 	v->pending.size = (u8)size;
-	event = event_begin(v, SEPTUM_EVENT_IO);
-	event->size = size;
-	event->data[0] = v->exit.io.port;
+	event.size = size;
+	event.data[0] = v->exit.io.port;
 	if (v->exit.io.in) {
-		event->flags = SEPTUM_EVENT_READ;
+		event.flags = SEPTUM_EVENT_READ;
 	} else {
-		event->flags = SEPTUM_EVENT_WRITE;
-		event->data[1] = v->gpr[RAX] & (size == 4 ? 0xffffffff : BIT(8 * size) - 1);
+		event.flags = SEPTUM_EVENT_WRITE;
+		event.data[1] = v->gpr[RAX] & (size == 4 ? 0xffffffff : BIT(8 * size) - 1);
 	}
-	event_post(v, event);
+	event_post(v, &event);
 	return AFTER_WAIT;
 }

@@ -70,6 +70,17 @@ static void post_startup(struct vcpu *to, u32 what)
 	tell(to);
 }
 
+void lapic_start(struct vcpu *to)
+{
+	post_startup(to, STARTUP_INIT);
+	post_startup(to, STARTUP_SIPI);
+}
+
+void lapic_stop(struct vcpu *to)
+{
+	post_startup(to, STARTUP_INIT);
+}
+
 /* ---- Messages ---- */
 
 static void deliver(struct vcpu *from, struct vcpu *to, u64 icr)

@@ -34,6 +34,9 @@ bool lapic_page(struct vcpu *v, u64 gpa, void *bytes, unsigned count, bool write
 /* From any CPU: a vector, 16..255; an NMI. */
 void lapic_post(struct vcpu *to, u8 vector);
 void lapic_post_nmi(struct vcpu *to);
+/* INIT, and a SIPI, or not: by another way than the APIC's registers. */
+void lapic_start(struct vcpu *to);
+void lapic_stop(struct vcpu *to);
 
 /* Before each entry of a vCPU that has an APIC or whose turn ends: takes what has come, lets the
  * timer expire, chooses v->interrupt, and arms this CPU's timer. `v` is loaded and has nothing

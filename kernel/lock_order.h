@@ -14,11 +14,14 @@
 	X(RING, "rings of a VM")                                                                   \
 	X(MEMORIES, "table of memories")                                                           \
 	X(MEMORY, "memory of a VM")                                                                \
+	X(LAUNCH, "buffer of a launch page")                                                       \
 	X(POOLS, "pool table")                                                                     \
 	X(POOL, "pool")                                                                            \
 	X(ROOT, "root's memory")                                                                   \
 	X(FRAME, "frame descriptor")                                                               \
 	X(OBJECTS, "object area")                                                                  \
+	X(ASID, "address space identifiers of encrypted guests")                                   \
+	X(MAILBOX, "mailbox of the secure processor")                                              \
 	X(PSP, "secure processor")                                                                 \
 	X(MODEL, "tables of the SNP model")                                                        \
 	X(CONSOLE, "console")

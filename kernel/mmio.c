@@ -189,6 +189,35 @@ static bool reaches(struct vcpu *v, const struct insn *insn, u64 raw_gpa, bool *
 	return false;
 }
 
+enum after mmio_request(struct vcpu *v, u64 gpa, unsigned bytes, bool write, u64 value)
+{
+	const struct access access = {.raw_gpa = gpa, .write = write, .kind_known = true};
+	struct septum_event event = {
+		.type = SEPTUM_EVENT_MMIO,
+		.flags = write ? SEPTUM_EVENT_WRITE : SEPTUM_EVENT_READ,
+		.gpa = gpa,
+		.size = bytes,
+	};
+
+	if (lapic_page(v, gpa, &value, bytes, write)) {
+		v->pending.value = value;
+		vendor->skip(v, v->exit.length);
+		return AFTER_RESUME;
+	}
+	/* Memory is nobody's to play. */
+	if (memory_decide(&v->vm->memory, &access).outcome != FAULT_MMIO) {
+		inject_general_protection(v);
+		return after_of(v);
+	}
+	if (write)
+		event.data[1] = bytes == 8 ? value : value & (BIT(8 * bytes) - 1);
+	pending_begin(v, PENDING_BUFFER_MMIO, v->exit.length);
+	v->pending.size = (u8)bytes;
+	v->pending.data[1] = gpa;
+	event_post(v, &event);
+	return AFTER_WAIT;
+}
+
 enum after mmio_access(struct vcpu *v, const struct access *access)
 {
 	struct guest_insn fetched;

@@ -36,6 +36,8 @@
 #define MSR_GS_BASE	 0xc0000101u
 #define MSR_KERNEL_GS	 0xc0000102u
 #define MSR_TSC_AUX	 0xc0000103u
+#define MSR_SEV_STATUS	 0xc0010131u /* APM Vol. 2, 15.34.10 */
+#define SEV_STATUS_SEV	 BIT(0)
 
 #define APIC_BASE_RESET	  0xfee00000ul
 #define APIC_BASE_BSP	  BIT(8)
@@ -105,6 +107,12 @@ static enum answer guest_read_msr(struct vcpu *v, u32 index, u64 *value)
 	case MSR_MC0_MISC:
 		*value = v->mc_status != 0 ? MC_MISC_GUEST : 0;
 		return DONE;
+	case MSR_SEV_STATUS:
+		/* Guests with encrypted registers are told by the processor. */
+		if (v->vm->type != SEPTUM_SEV)
+			return FORWARD;
+		*value = SEV_STATUS_SEV;
+		return DONE;
 	case MSR_TSC_AUX:
 		/* Loaded with the vCPU. */
 		return world_msr(index) ? answer_of(rdmsr_safe(index, value)) : FORWARD;
@@ -151,7 +159,7 @@ static enum answer guest_write_msr(struct vcpu *v, u32 index, u64 value)
 	case MSR_TSC_AUX:
 		if (!world_msr(index))
 			return FORWARD;
-		return answer_of(value >> 32 == 0 && world_msr_write(&v->world, index, value));
+		return answer_of(value >> 32 == 0 && wrmsr_safe(index, value));
 	case MSR_PAT:
 		return answer_of(pat_valid(value) && vendor->msr_set(v, index, value));
 	case MSR_SYSENTER_ESP:
@@ -270,7 +278,7 @@ static bool root_write_msr(struct vcpu *v, u32 index, u64 value)
 	case SPECIAL:
 		return apic_base_write(value);
 	case NATIVE:
-		return world_msr_write(&v->world, index, value);
+		return wrmsr_safe(index, value);
 	default:
 		return false;
 	}

@@ -12,5 +12,7 @@
 enum status object_take(struct pool *pool, u16 owner, void **object);
 /* Unmaps it and gives it back, zeroed. */
 void object_give(struct pool *pool, void *object);
+/* Unmaps it; the machine does not let anybody use its frame again. */
+void object_lose(struct pool *pool, void *object);
 
 #endif

@@ -74,6 +74,8 @@ void hypervisor_start(void)
 	vm_reserve_root();
 	smp_start();
 	tlb_cpu_count = cpu_count;
+	if (vendor->machine_start != NULL)
+		vendor->machine_start();
 	memory_start();
 	printk(LOG_INFO, "%s: nested paging, leaves up to %s", vendor->name,
 	       nested_level_max == LEVEL_1G   ? "1 GiB"

@@ -69,6 +69,9 @@ enum exit_reason {
 	EXIT_INIT,     /* INIT signal (root CPUs; VMX) */
 	EXIT_INVALID,  /* the processor refused the state; exit.code says what it said */
 	EXIT_UNKNOWN,  /* exit.code: the vendor's number */
+	/* Guests with encrypted registers: */
+	EXIT_GUEST_REQUEST, /* it asks for something: vendor->sealed->request() */
+	EXIT_BROKEN,	    /* the machine's record of its memory is not as it must be */
 	EXIT_REASON_COUNT,
 };
 
@@ -84,6 +87,8 @@ struct exit {
 		bool string, rep;
 		u8 address_size; /* bytes: 2, 4, 8; 0 when not known */
 		u8 segment;	 /* of OUTS: enum segment; 0xff when not known (decode) */
+		bool buffer;	 /* `count` elements at once; for OUT they are in pending.held */
+		u16 count;
 	} io;
 	struct {
 		u8 cr;	   /* 0, 3, 4, 8 */
@@ -181,6 +186,8 @@ struct vcpu {
 	s64 interrupt;	  /* external vector to be delivered when the guest can take it, or -1 */
 	struct vcpu_event event; /* deliver at the next entry, before anything else */
 	struct exit exit;
+	bool sealed;	 /* its registers are encrypted: only gpr[] has a meaning, by request */
+	u64 sealed_xcr0; /* .. as it says itself, for CPUID */
 	struct vendor_vcpu *vendor;
 	struct world world; /* what is switched between root and guests, see arch/x86/world.h */
 

@@ -15,6 +15,35 @@
 #include "kernel/vcpu.h"
 #include "mm/nested.h"
 
+struct result;
+enum after;
+
+/* VM types for which the machine itself keeps secrets from Septum. Their memory has a guard
+ * (mm/guard.h). `vm` is BUILDING unless said otherwise. */
+struct sealed_ops {
+	u64 (*types)(void); /* bit n: enum septum_vm_type n can be made on this machine */
+	u64 (*info)(void);  /* SEPTUM_INFO_SEV */
+
+	/* After memory_init() and before anything else. Sets vm->sealed and the guard. On error
+	 * nothing is left of it. `policy`: argument 5 of VM_CREATE. */
+	struct result (*vm_create)(struct vm *vm, u64 policy);
+	/* Width of a guest-physical address without the bit that means private. */
+	unsigned (*gpa_bits)(void);
+	struct result (*vm_start)(struct vm *vm);
+	/* The vCPUs and the memory of the VM, in any state, have gone. */
+	void (*vm_destroy)(struct vm *vm);
+	/* SEPTUM_CALL_SEV_*. */
+	struct result (*page)(struct vm *vm, u64 g, u64 root_page, u64 type);
+	struct result (*measure)(struct vm *vm, u64 root_page);
+	struct result (*secret)(struct vm *vm, u64 g, u64 root_page, u64 bytes);
+	struct result (*id)(struct vm *vm, u64 root_page, u64 auth_page);
+
+	/* EXIT_GUEST_REQUEST. */
+	enum after (*request)(struct vcpu *v);
+	/* CPUID leaf 8000001Fh of such a guest. */
+	void (*leaf)(const struct vm *vm, u32 out[4]);
+};
+
 struct vendor_ops {
 	const char *name; /* "SVM", "VMX" */
 	u32 number;	  /* as SEPTUM_INFO_VENDOR */
@@ -24,6 +53,12 @@ struct vendor_ops {
 	/* Turns the extension on for this CPU. NULL, or one plain sentence: what is missing and the
 	 * remedy. Called after probe() has been content on the boot CPU. */
 	const char *(*cpu_enable)(void);
+	/* What the machine as a whole needs, once all processors run and before own_seal(). NULL:
+	 * nothing. */
+	void (*machine_start)(void);
+	/* NULL: no such types. */
+	const struct sealed_ops *sealed;
+
 	/* Turns it off again (panic, reset). */
 	void (*cpu_disable)(void);
 

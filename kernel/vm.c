@@ -39,9 +39,12 @@ struct vm *vm_by_id(u64 id, bool dying)
 	ASSERT(cpu_self() == 0);
 	if (id == 0 || id >= SEPTUM_MAX_VMS)
 		return NULL;
-	/* .. and this CPU alone changes it. */
+	spin_lock(&table_lock);
 	vm = vms[id];
-	return vm && vm->state == VM_DYING && !dying ? NULL : vm;
+	if (vm && vm->state == VM_DYING && !dying)
+		vm = NULL;
+	spin_unlock(&table_lock);
+	return vm;
 }
 
 /* ---- Objects: frames of a pool, permanently mapped ---- */
@@ -67,6 +70,14 @@ void object_give(struct pool *pool, void *object)
 	pool_give(pool, frame);
 }
 
+void object_lose(struct pool *pool, void *object)
+{
+	pfn_t frame = object_pfn(object);
+
+	object_unmap(object);
+	pool_lose(pool, frame);
+}
+
 /* ---- Creation ---- */
 
 static u32 id_take(void)
@@ -90,11 +101,22 @@ static void id_give(u32 id)
 	spin_unlock(&table_lock);
 }
 
+u64 vm_types(void)
+{
+	return BIT(SEPTUM_PLAIN) | BIT(SEPTUM_SW_PROTECTED) |
+	       (vendor->sealed != NULL ? vendor->sealed->types() : 0);
+}
+
+static bool is_sealed(u64 type)
+{
+	return type != SEPTUM_PLAIN && type != SEPTUM_SW_PROTECTED;
+}
+
 static struct result create_check(u64 type, u64 flags, u64 vcpus, u64 shared_bit, u64 ring)
 {
 	if (type < SEPTUM_PLAIN || type > SEPTUM_TDX)
 		return (struct result){E_ARG, 1, 0};
-	if (type != SEPTUM_PLAIN && type != SEPTUM_SW_PROTECTED)
+	if ((vm_types() & BIT(type)) == 0)
 		return (struct result){E_UNSUPPORTED, 1, 0};
 	if (flags & ~(u64)(SEPTUM_VM_DISCARD | SEPTUM_VM_APIC))
 		return (struct result){E_ARG, 2, 0};
@@ -102,12 +124,35 @@ static struct result create_check(u64 type, u64 flags, u64 vcpus, u64 shared_bit
 		return (struct result){E_UNSUPPORTED, 2, 0};
 	if (vcpus == 0 || vcpus > SEPTUM_MAX_VCPUS)
 		return (struct result){E_ARG, 4, 0};
-	if (shared_bit != 0 && (type != SEPTUM_SW_PROTECTED || shared_bit < SHARED_BIT_MIN ||
-				shared_bit >= vm_gpa_bits()))
+	/* For the types of vendor->sealed it is their policy. */
+	if (shared_bit != 0 && !is_sealed(type) &&
+	    (type != SEPTUM_SW_PROTECTED || shared_bit < SHARED_BIT_MIN ||
+	     shared_bit >= vm_gpa_bits()))
 		return (struct result){E_ARG, 5, 0};
 	if (ring >= PFN_LIMIT)
 		return (struct result){E_RANGE, 6, 0};
 	return (struct result){OK, 0, 0};
+}
+
+static struct result memory_create(struct vm *vm, u64 shared_bit)
+{
+	bool seals = is_sealed(vm->type);
+	unsigned bits = seals ? MIN(vendor->sealed->gpa_bits(), vm_gpa_bits()) : vm_gpa_bits();
+	enum status status = memory_init(&vm->memory, vm->id, vm->pool, vendor->format,
+					 seals ? 0 : (unsigned)shared_bit, bits,
+					 vm->type == SEPTUM_PLAIN, vm->flags & SEPTUM_VM_DISCARD);
+	struct result result = {status, 3, 0};
+
+	if (status != OK)
+		return result;
+	vm->memory.building = true;
+	vm->memory.one_frame = vm->type == SEPTUM_SEV || vm->type == SEPTUM_SEV_ES;
+	if (!seals)
+		return result;
+	result = vendor->sealed->vm_create(vm, shared_bit);
+	while (result.status != OK && memory_destroy(&vm->memory) == E_AGAIN)
+		;
+	return result;
 }
 
 struct result vm_create(u64 type, u64 flags, u64 pool_number, u64 vcpus, u64 shared_bit, u64 ring)
@@ -139,14 +184,10 @@ struct result vm_create(u64 type, u64 flags, u64 pool_number, u64 vcpus, u64 sha
 	result = (struct result){ring_area_attach(&vm->ring, (u32)vcpus, pfn(ring)), 6, 0};
 	if (result.status != OK)
 		goto no_ring;
-	result = (struct result){memory_init(&vm->memory, (u16)id, pool, vendor->format,
-					     (unsigned)shared_bit, vm_gpa_bits(),
-					     type == SEPTUM_PLAIN, flags & SEPTUM_VM_DISCARD),
-				 3, 0};
+	result = memory_create(vm, shared_bit);
 	if (result.status != OK)
 		goto no_memory;
 	vm->ring_first = pfn(ring);
-	vm->memory.building = true;
 	pool_bind(pool);
 	ring_init(&vm->ring, (u32)vcpus);
 	spin_lock(&table_lock);
@@ -182,6 +223,8 @@ struct result vm_destroy(u64 id)
 	status = memory_destroy(&vm->memory);
 	if (status != OK)
 		return (struct result){status, 0, 0};
+	if (vm->sealed != NULL)
+		vendor->sealed->vm_destroy(vm);
 	pool = vm->pool;
 	ring_area_detach(&vm->ring, vm->vcpu_limit, vm->ring_first);
 	/* Nobody finds it any more; only then may its frame be used for something else. */
@@ -224,6 +267,12 @@ struct result vm_start(u64 id)
 		return (struct result){E_NO_VM, 1, 0};
 	if (vm->state != VM_BUILDING)
 		return (struct result){E_STATE, 1, 0};
+	if (vm->sealed != NULL) {
+		struct result result = vendor->sealed->vm_start(vm);
+
+		if (result.status != OK)
+			return result;
+	}
 	vm->memory.building = false;
 	vm->state = VM_RUNNABLE;
 	vm->started = true;
@@ -248,6 +297,9 @@ static bool counter_measured(struct vm *vm, u64 counter, u64 *value)
 	switch (counter) {
 	case SEPTUM_COUNTER_FRAMES_HELD:
 		*value = vm->objects + memory_frames(&vm->memory);
+		return true;
+	case SEPTUM_COUNTER_FRAMES_LOST:
+		*value = pool_lost_count();
 		return true;
 	case SEPTUM_COUNTER_FLUSHES:
 		*value = vm->memory.tlb.flush_count;

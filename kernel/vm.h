@@ -28,15 +28,18 @@ struct vm {
 	u8 doorbell;	   /* vector for the root's events of detached vCPUs, or 0 */
 	u32 events_posted; /* ever, runs freely */
 	bool sleeping;	   /* RUN sleeps: whoever wakes an attached vCPU kicks CPU 0 */
-	u64 answered;	   /* by vCPU: its slot is SLOT_ANSWERED. Under the ring lock */
 	struct pool *pool;
 	struct memory memory;
 	struct ring ring;
 	u64 counters[SEPTUM_COUNTER_END]; /* those that belong to no vCPU */
 	u64 objects;			  /* OBJECT frames */
 	pfn_t ring_first;		  /* of the ring area */
+	void *sealed;			  /* the vendor's, for types of vendor->sealed */
 	struct vcpu *vcpus[SEPTUM_MAX_VCPUS];
 };
+
+/* The types that can be made here: bit n: enum septum_vm_type n. */
+u64 vm_types(void);
 
 /* Width of guest-physical addresses on this machine. */
 unsigned vm_gpa_bits(void);

@@ -99,6 +99,9 @@ static bool private_check(struct walk *w, const struct leaf *leaf, u64 g)
 		if (!audit_mark(p))
 			return audit_fail(w->report, AUDIT_PRIVATE_TWICE, owner, p, g + i);
 	}
+	if (guard_keeps(w->mem) &&
+	    w->mem->guard->look(w->mem, leaf->pfn, g, leaf->level) != GUARD_FINE)
+		return audit_fail(w->report, AUDIT_GUARD, owner, leaf->pfn, g);
 	return true;
 }
 

@@ -30,7 +30,8 @@
 	X(BLOCK_RECORD, "a block's record and its frames' states differ")                          \
 	X(POOL_COUNT, "a pool's counts or lists are wrong")                                        \
 	X(NOT_ZERO, "a free frame is not zero")                                                    \
-	X(ROOT_COUNT, "a block's count of root frames is wrong")
+	X(ROOT_COUNT, "a block's count of root frames is wrong")                                   \
+	X(GUARD, "the machine's record of a private frame differs from Septum's")
 
 enum audit_violation {
 	AUDIT_CLEAN,

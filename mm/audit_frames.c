@@ -132,7 +132,8 @@ static bool block_check(struct audit_report *report, u64 first)
 		struct frame frame = frame_get(p);
 		bool is_free = block->free[i / 64] & BIT(i % 64);
 		bool pooled = frame.state == FRAME_POOL || frame.state == FRAME_PRIVATE ||
-			      frame.state == FRAME_TABLE || frame.state == FRAME_OBJECT;
+			      frame.state == FRAME_TABLE || frame.state == FRAME_OBJECT ||
+			      frame.state == FRAME_LOST;
 
 		if (pooled != (block->pool != 0) || is_free != (frame.state == FRAME_POOL) ||
 		    (is_free && frame.owner != block->pool))

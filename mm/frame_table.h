@@ -18,7 +18,8 @@
 	X(PRIVATE, "private content of one VM at one gfn, from a pool")                            \
 	X(TABLE, "nested or attribute table of a VM, from a pool")                                 \
 	X(OBJECT, "state of a VM or vCPU, from a pool")                                            \
-	X(INPLACE, "private content of one VM at one gfn, from the root, to whom it returns")
+	X(INPLACE, "private content of one VM at one gfn, from the root, to whom it returns")      \
+	X(LOST, "was a pool's; the machine gives it to nobody again (SNP)")
 
 #define FRAME_OP_LIST(X)                                                                           \
 	X(ADD, "start-up: RAM that the root may own")                                              \
@@ -35,7 +36,8 @@
 	X(REVEAL, "in place: becomes shared")                                                      \
 	X(PIN, "must stay the root's for now")                                                     \
 	X(UNPIN, "one pin less")                                                                   \
-	X(USE, "mapped for the root, or read or written for it")
+	X(USE, "mapped for the root, or read or written for it")                                   \
+	X(LOSE, "the machine does not give it back")
 
 #define FRAME_CELL_LIST(X)                                                                         \
 	X(ADD, ABSENT, ROOT, ANY)                                                                  \
@@ -57,4 +59,6 @@
 	X(PIN, ROOT, ROOT, ANY)                                                                    \
 	X(UNPIN, ROOT, ROOT, PINNED)                                                               \
 	X(USE, ROOT, ROOT, ANY)                                                                    \
-	X(USE, OFFERED, OFFERED, ANY)
+	X(USE, OFFERED, OFFERED, ANY)                                                              \
+	X(LOSE, PRIVATE, LOST, OWNER)                                                              \
+	X(LOSE, OBJECT, LOST, OWNER)

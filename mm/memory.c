@@ -181,8 +181,18 @@ bool memory_populated(struct memory *mem, u64 first, u64 end)
 /* A private block is about to be mapped by 512 leaves. */
 static void frames_split(const struct leaf *leaf)
 {
-	if (leaf->is_private && leaf->level == LEVEL_2M && frame_get(leaf->pfn).level == LEVEL_2M)
+	struct frame frame;
+	struct memory *mem;
+
+	if (!leaf->is_private || leaf->level != LEVEL_2M)
+		return;
+	frame = frame_get(leaf->pfn);
+	if (frame.level == LEVEL_2M)
 		frame_split(leaf->pfn);
+	/* Its own lock is held, so it is there. */
+	mem = memories[frame.owner];
+	if (guard_keeps(mem))
+		mem->guard->split(mem, leaf->pfn, leaf->page);
 }
 
 bool memory_hide(struct memory *mem, u64 first, u64 end, bool is_private, struct reserve *reserve)
@@ -198,12 +208,33 @@ bool memory_protect(struct memory *mem, u64 first, u64 end, bool is_private, uns
 			      frames_split, reserve);
 }
 
+/* .. to a machine that may keep it. */
+static void guarded_give(struct memory *mem, pfn_t p, unsigned level)
+{
+	if (mem->guard->release(mem, p, level)) {
+		if (level == LEVEL_4K)
+			pool_give(mem->pool, p);
+		else
+			pool_give_block(mem->pool, p);
+		return;
+	}
+	if (level != LEVEL_4K)
+		frame_split(p);
+	for (u64 i = 0; i < LEVEL_PAGES(level); i++)
+		pool_lose(mem->pool, pfn(p.n + i));
+}
+
 void content_give(struct memory *mem, pfn_t first, unsigned level, u64 count, u64 g)
 {
 	/* In place: the frame stays the slot's, and the record is its descriptor. */
 	if (frame_get(first).state != FRAME_PRIVATE)
 		return;
 	mem->content -= count << LEVEL_SHIFT(level);
+	if (guard_keeps(mem)) {
+		for (u64 i = 0; i < count; i++)
+			guarded_give(mem, pfn(first.n + (i << LEVEL_SHIFT(level))), level);
+		return;
+	}
 	if (level != LEVEL_4K) {
 		pool_give_block(mem->pool, first);
 		return;

@@ -20,6 +20,7 @@
 #include "kernel/status.h"
 #include "kernel/types.h"
 #include "mm/attr.h"
+#include "mm/guard.h"
 #include "mm/nested.h"
 #include "mm/pool.h"
 #include "mm/tlb.h"
@@ -46,9 +47,14 @@ struct memory {
 	struct attr attr;
 	struct tlb tlb;
 	struct slot slots[SEPTUM_MAX_SLOTS];
-	u64 slot_stamp;	 /* vm stamp of the last slot change */
-	u64 content;	 /* pool frames with private content; all it holds: memory_frames() */
-	u32 slot_recent; /* where the last look-up ended */
+	u64 slot_stamp; /* vm stamp of the last slot change */
+	/* Machines that keep a record of their own (mm/guard.h); NULL: none. */
+	const struct guard_ops *guard;
+	void *guard_context;
+	bool guard_refused; /* since the last look */
+	bool one_frame;	    /* SEV, SEV-ES: one frame stands behind both aliases of a page */
+	u64 content;	    /* pool frames with private content; all it holds: memory_frames() */
+	u32 slot_recent;    /* where the last look-up ended */
 };
 
 /* One access as a nested fault or a software walk sees it. */
@@ -56,6 +62,11 @@ struct access {
 	u64 raw_gpa; /* byte-exact, with the SHARED bit as it was */
 	bool write, exec, user;
 	bool walk; /* the processor's own access to a guest page table */
+	/* Where the processor says the kind itself: it is `is_private`. */
+	bool kind_known, is_private;
+	bool guard;    /* the machine's record forbids it, whatever the table says: it may be .. */
+	bool small;    /* .. that the guest asks for 4 KiB where one entry has 2 MiB */
+	bool hopeless; /* .. for the last time */
 };
 
 enum fault_outcome {
@@ -65,6 +76,7 @@ enum fault_outcome {
 	FAULT_NO_SLOT,	  /* private access, nothing stands behind the page */
 	FAULT_MMIO,	  /* shared access, nothing stands behind the page */
 	FAULT_POOL_EMPTY, /* `needed` frames are missing */
+	FAULT_MACHINE,	  /* the machine's record of owners refuses what should be possible */
 	FAULT_BEYOND,	  /* the address is outside of the guest-physical space */
 };
 
@@ -97,6 +109,12 @@ enum status memory_slot_remove(struct memory *mem, u64 slot);
 enum status memory_attr_set(struct memory *mem, gfn_t first, u64 count, unsigned attributes,
 			    u64 *done);
 enum status memory_attr_get(struct memory *mem, gfn_t page, unsigned *attributes, u64 *stamp);
+/* One page of a guest with a guard, BUILDING: `content`, a page, becomes part of the launch image
+ * as `kind` of guard_ops.launch. E_STATE, E_RANGE, E_NO_SLOT, E_UNSUPPORTED (it is not private),
+ * E_EXISTS, E_POOL_EMPTY, E_FIRMWARE, E_ARG: `content` is what would be accepted. */
+enum status memory_launch(struct memory *mem, gfn_t page, void *content, unsigned kind);
+/* The frame behind a private page, as it is now. E_RANGE, E_NO_SLOT: there is none. */
+enum status memory_private_frame(struct memory *mem, gfn_t page, pfn_t *p);
 enum status memory_load(struct memory *mem, gfn_t first, u64 count, pfn_t from, u64 *done);
 enum status memory_discard(struct memory *mem, gfn_t first, u64 count, u64 *done);
 enum status memory_prefault(struct memory *mem, gfn_t first, u64 count, u64 *done);

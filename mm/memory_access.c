@@ -11,7 +11,7 @@ static void *look(struct memory *mem, u64 raw_gpa, unsigned bytes, unsigned prot
 	struct leaf leaf;
 
 	if (offset + bytes > PAGE_SIZE || page >= memory_end(mem) << (mem->shared_bit != 0) ||
-	    !nested_find(&mem->nested, page, &leaf) ||
+	    !nested_find(&mem->nested, page, &leaf) || (leaf.is_private && guard_keeps(mem)) ||
 	    (nested_prot(&mem->nested, leaf.entry) & prot) != prot)
 		return NULL;
 	return (u8 *)window_map(WINDOW_GUEST, pfn(leaf.pfn.n + (page - leaf.page))) + offset;

@@ -31,7 +31,7 @@ static void decide(struct memory *mem, const struct access *access, struct fault
 	place->bits = attr_bits(&mem->attr, gfn(g));
 	is_private = place->bits & SEPTUM_ATTR_PRIVATE;
 	if (bit == 0)
-		fault->is_private = is_private;
+		fault->is_private = access->kind_known ? access->is_private : is_private;
 	slot = place->slot = memory_slot(mem, g);
 	wanted = PROT_READ | (access->write ? PROT_WRITE : 0) | (access->exec ? PROT_EXEC : 0);
 
@@ -121,6 +121,9 @@ static void join_block(struct memory *mem, u64 g, unsigned bits)
 	struct reserve none = {mem->pool, 0};
 	pfn_t p;
 
+	/* What the guest has validated as 512 pages only it can join. */
+	if (guard_keeps(mem))
+		return;
 	if (nested_level_max < LEVEL_2M || !nested_contiguous(&mem->nested, first, &p) ||
 	    !attr_uniform(&mem->attr, gfn(g), LEVEL_2M, bits) || !frame_join(p))
 		return;
@@ -191,6 +194,42 @@ enum status memory_map(struct memory *mem, const struct slot *slot, u64 g, unsig
 	return map_root(mem, slot, g, bits, needed);
 }
 
+/* A 2 MiB leaf, and the machine's entry, become 512. */
+static enum status leaf_split(struct memory *mem, u64 g, unsigned bits, u64 *needed)
+{
+	struct reserve reserve;
+
+	*needed = nested_splits_for(&mem->nested, g, 1);
+	if (reserve_make(&reserve, mem->pool, *needed) != OK)
+		return E_POOL_EMPTY;
+	memory_hide(mem, g, g + 1, true, &reserve);
+	tlb_invalidate(&mem->tlb);
+	memory_protect(mem, g, g + 1, true, bits & PROT_ALL, &reserve);
+	reserve_end(&reserve);
+	return OK;
+}
+
+/* The access is right and mapped, and yet the machine forbids it. */
+static enum fault_outcome guard_fault(struct memory *mem, const struct place *place,
+				      const struct access *access, u64 *needed)
+{
+	struct leaf leaf;
+	pfn_t p;
+
+	if (access->hopeless)
+		return FAULT_MACHINE;
+	if (!nested_find(&mem->nested, place->g, &leaf) || !leaf.is_private || !guard_keeps(mem))
+		return FAULT_RESOLVED;
+	if (leaf.level == LEVEL_2M && access->small)
+		return leaf_split(mem, place->g, place->bits, needed) == OK ? FAULT_RESOLVED
+									    : FAULT_POOL_EMPTY;
+	p = pfn(leaf.pfn.n + (place->g - leaf.page));
+	if (leaf.level == LEVEL_4K && mem->guard->look(mem, p, place->g, LEVEL_4K) == GUARD_LARGER)
+		mem->guard->split(mem, pfn(ALIGN_DOWN(p.n, BLOCK_PAGES)),
+				  ALIGN_DOWN(place->g, BLOCK_PAGES));
+	return FAULT_RESOLVED;
+}
+
 struct fault memory_fault(struct memory *mem, const struct access *access)
 {
 	struct fault fault;
@@ -198,9 +237,12 @@ struct fault memory_fault(struct memory *mem, const struct access *access)
 
 	spin_lock(&mem->lock);
 	decide(mem, access, &fault, &place);
+	mem->guard_refused = false;
 	if (fault.outcome == FAULT_RESOLVED &&
 	    memory_map(mem, place.slot, place.g, place.bits, &fault.needed) != OK)
-		fault.outcome = FAULT_POOL_EMPTY;
+		fault.outcome = mem->guard_refused ? FAULT_MACHINE : FAULT_POOL_EMPTY;
+	if (fault.outcome == FAULT_RESOLVED && access->guard)
+		fault.outcome = guard_fault(mem, &place, access, &fault.needed);
 	spin_unlock(&mem->lock);
 	return fault;
 }
@@ -235,9 +277,12 @@ enum status memory_prefault(struct memory *mem, gfn_t first, u64 count, u64 *don
 			status = E_NO_SLOT;
 			break;
 		}
+		mem->guard_refused = false;
 		status = memory_map(mem, slot, at, bits, &needed);
-		if (status != OK)
+		if (status != OK) {
+			status = mem->guard_refused ? E_FIRMWARE : status;
 			break;
+		}
 		nested_find(&mem->nested, memory_alias(mem, at, is_private), &leaf);
 		at = MIN(ALIGN_DOWN(at, LEVEL_PAGES(leaf.level)) + LEVEL_PAGES(leaf.level), end);
 		*done = at - first.n;

@@ -79,6 +79,23 @@ bool memory_populated(struct memory *mem, u64 first, u64 end);
 enum status memory_map(struct memory *mem, const struct slot *slot, u64 g, unsigned bits,
 		       u64 *needed);
 
+/* The machine has a record of the frames behind private pages. */
+static inline bool guard_keeps(const struct memory *mem)
+{
+	return mem->guard != NULL && mem->guard->assign != NULL;
+}
+
+/* The machine refuses. */
+static inline pfn_t content_refused(struct memory *mem, pfn_t p, unsigned level)
+{
+	if (level == LEVEL_4K)
+		pool_give(mem->pool, p);
+	else
+		pool_give_block(mem->pool, p);
+	mem->guard_refused = true;
+	return PFN_NONE;
+}
+
 /* Private content comes and goes by these alone: one frame (LEVEL_4K) or block of the pool behind
  * `g`, which is private; PFN_NONE: the pool has none. It may be mapped then. */
 static inline pfn_t content_take(struct memory *mem, unsigned level, u64 g)
@@ -86,8 +103,11 @@ static inline pfn_t content_take(struct memory *mem, unsigned level, u64 g)
 	pfn_t p = level == LEVEL_4K ? pool_take(mem->pool, FRAME_PRIVATE, mem->owner, g)
 				    : pool_take_block(mem->pool, mem->owner, g);
 
-	if (!pfn_is_none(p))
-		mem->content += LEVEL_PAGES(level);
+	if (pfn_is_none(p))
+		return p;
+	if (guard_keeps(mem) && !mem->guard->assign(mem, p, g, level))
+		return content_refused(mem, p, level);
+	mem->content += LEVEL_PAGES(level);
 	return p;
 }
 /* Gives back what is behind `count` leaves of `level` from `g` on, whose frames follow each other

@@ -19,6 +19,10 @@ static enum status flags_check(const struct memory *mem, pfn_t root, u32 flags)
 		return E_ARG;
 	if (!has_root(flags) && root.n != 0 && !pfn_is_none(root))
 		return E_ARG;
+	if (mem->one_frame && !(flags & SEPTUM_SLOT_INPLACE))
+		return E_UNSUPPORTED;
+	if (guard_keeps(mem) && (flags & SEPTUM_SLOT_INPLACE))
+		return E_UNSUPPORTED;
 	if (mem->plain && (flags & (SEPTUM_SLOT_PRIVATE | SEPTUM_SLOT_INPLACE)))
 		return E_UNSUPPORTED;
 	return OK;

@@ -386,6 +386,24 @@ static void give(struct pool *pool, enum frame_state state, pfn_t first, u64 cou
 	spin_unlock(&pool->lock);
 }
 
+static u64 lost_count;
+
+void pool_lose(struct pool *pool, pfn_t p)
+{
+	bool done;
+
+	spin_lock(&pool->lock);
+	done = frame_change(FRAME_OP_LOSE, p, frame_get(p).owner, 0);
+	ASSERT(done);
+	spin_unlock(&pool->lock);
+	__atomic_fetch_add(&lost_count, 1, __ATOMIC_RELAXED);
+}
+
+u64 pool_lost_count(void)
+{
+	return __atomic_load_n(&lost_count, __ATOMIC_RELAXED);
+}
+
 void pool_give(struct pool *pool, pfn_t p)
 {
 	struct frame frame = frame_get(p);

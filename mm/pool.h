@@ -51,6 +51,12 @@ enum status pool_reserve(struct pool *pool, u64 count);
 void pool_unreserve(struct pool *pool, u64 count);
 pfn_t pool_take_reserved(struct pool *pool, enum frame_state state, u16 owner, u64 arg);
 
+/* A frame that the machine does not let anybody use any more: it stays the pool's, which can then
+ * never be destroyed. */
+void pool_lose(struct pool *pool, pfn_t p);
+/* Frames lost so far, of all pools. */
+u64 pool_lost_count(void);
+
 /* Gives a frame (or block) back: zeroed, then free. The caller's translations to it are gone
  * (tlb_invalidate has returned since). */
 void pool_give(struct pool *pool, pfn_t pfn);

@@ -209,7 +209,15 @@ void model_cpu_msrs(unsigned cpu, struct model_msrs *msrs)
 
 struct sev_cpuid model_cpuid(u32 leaf, u32 subleaf)
 {
-	return leaf == CPUID_SEV ? sev_cpuid() : host_cpuid(leaf, subleaf);
+	struct sev_cpuid id = leaf == CPUID_SEV ? sev_cpuid() : host_cpuid(leaf, subleaf);
+
+	/* A processor that has SEV has the leaf that says so, and an APIC that QEMU's has not. The
+	 * deadline is what no AMD processor has today: but Linux has no other timer here. */
+	if (leaf == 0x80000000u && id.eax < CPUID_SEV)
+		id.eax = CPUID_SEV;
+	if (leaf == 1)
+		id.ecx |= (u32)(BIT(21) | BIT(24));
+	return id;
 }
 
 const struct sev_machine sev_model = {

@@ -5,6 +5,7 @@
  * VINTR intercept of a virtual interrupt that is never delivered; an NMI waits for the IRET of the
  * NMI handler. An NMI that meets an interrupt shadow or another event goes in at the next exit.
  */
+#include "svm/sev_vcpu.h"
 #include "svm/svm.h"
 
 static u64 encode(const struct vcpu_event *e)
@@ -26,7 +27,9 @@ static void nmi_begin(struct vcpu *v)
 	struct vendor_vcpu *s = v->vendor;
 
 	s->nmi = NMI_BLOCKED;
-	intercept_set(s->vmcb, ICEPT_IRET, true);
+	/* A guest with encrypted state says itself when its handler ends. */
+	if (!sealed(v))
+		intercept_set(s->vmcb, ICEPT_IRET, true);
 }
 
 static void nmi_end(struct vcpu *v)
@@ -127,7 +130,7 @@ void svm_event_before_entry(struct vcpu *v)
 		window_set(s, 0);
 	} else if (tpr_blocks(s, (u64)v->interrupt)) {
 		window_set(s, (u8)(v->interrupt >> 4));
-	} else if (free && !shadow && (vmcb->save.rflags & RFLAGS_IF) != 0) {
+	} else if (free && !shadow && (svm_rflags_get(v) & RFLAGS_IF) != 0) {
 		vmcb->control.event = EVENT_VALID | EVENT_TYPE_INTR | (u64)v->interrupt;
 		v->interrupt = -1;
 		window_set(s, 0);
@@ -170,7 +173,8 @@ void svm_event_after_exit(struct vcpu *v)
 	/* An end of the instruction other than its beginning says INT n as well, where the
 	 * processor reports one: hardware has 0 there for a nested fault (15.7.1). Bochs 2.7 leaves
 	 * the event before in place of a software interrupt. */
-	if (svm_features.next_rip && vmcb->control.next_rip - vmcb->save.rip - 1 < INSTRUCTION_MAX)
+	if (!sealed(v) && svm_features.next_rip &&
+	    vmcb->control.next_rip - vmcb->save.rip - 1 < INSTRUCTION_MAX)
 		e.kind = EVENT_NONE;
 	v->event = e;
 }

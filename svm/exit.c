@@ -16,7 +16,8 @@ static u8 length_from(u64 rip, u64 next)
 /* The processor says where the next instruction is, or nothing (0). */
 static u8 length_of(const struct vmcb *vmcb)
 {
-	if (!svm_features.next_rip)
+	/* Every machine that has SEV says it. */
+	if (!svm_features.next_rip && (vmcb->control.nested & NESTED_SEV) == 0)
 		return 0;
 	return length_from(vmcb->save.rip, vmcb->control.next_rip);
 }
@@ -59,8 +60,6 @@ static void decode_io(struct exit *exit, const struct vmcb *vmcb)
 	exit->io.size = (u8)(info >> IOIO_SIZE_SHIFT & 7);
 	exit->io.in = (info & IOIO_IN) != 0;
 	exit->io.string = (info & IOIO_STRING) != 0;
-	if (!exit->io.string)
-		return;
 	exit->io.rep = (info & IOIO_REP) != 0;
 	exit->io.address_size = (u8)((info >> IOIO_ADDR_SHIFT & 7) << 1); /* 1, 2, 4 to bytes */
 	exit->io.segment =
@@ -83,10 +82,6 @@ void svm_exit_decode(struct vcpu *v)
 	u64 code = vmcb->control.exit_code;
 
 	exit->code = code;
-	if (code == VMEXIT_IOIO) {
-		decode_io(exit, vmcb);
-		return;
-	}
 	exit->length = 0;
 	/* QEMU writes only the low half of the code of an invalid state. */
 	switch ((u32)code) {
@@ -100,6 +95,9 @@ void svm_exit_decode(struct vcpu *v)
 		break;
 	case VMEXIT_NPF:
 		decode_nested_fault(exit, vmcb);
+		break;
+	case VMEXIT_IOIO:
+		decode_io(exit, vmcb);
 		break;
 	case VMEXIT_MSR:
 		exit->reason = (vmcb->control.exit_info1 & 1) != 0 ? EXIT_MSR_WRITE : EXIT_MSR_READ;
@@ -117,11 +115,6 @@ void svm_exit_decode(struct vcpu *v)
 		break;
 	case VMEXIT_INIT:
 		exit->reason = EXIT_INIT;
-		break;
-	case VMEXIT_DR_FIRST ... VMEXIT_DR_LAST:
-		world_debug_use(&v->world);
-		svm_debug_intercept(v->vendor->vmcb, false);
-		exit->reason = EXIT_WINDOW;
 		break;
 	case VMEXIT_SMI:  /* taken by now, since interrupts of that kind are open again */
 	case VMEXIT_IRET: /* svm_event_nmi_track() has seen it */

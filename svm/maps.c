@@ -19,9 +19,13 @@
 #define MSR_PRED_CMD  0x49
 #define MSR_SPEC_CTRL 0x48
 #define MSR_TSC_AUX   0xc0000103
-#define MSR_DEBUGCTL  0x1d9
 
-static u8 *guest_iopm, *guest_msrpm, *root_msrpm;
+static u8 *guest_iopm, *guest_msrpm, *root_msrpm, *sealed_msrpm;
+
+/* In the VMSA, so that a guest with encrypted state has them for itself: 15.35.2. */
+static const u32 sealed_open[] = {
+	0x277, 0xda0, 0xc0000080, 0xc0010130, 0xc0010131, /* PAT, XSS, EFER, GHCB, SEV_STATUS */
+};
 
 /* Safe to leave to a guest: part of the VMLOAD/VMSAVE set, which every exit switches. */
 static const u32 guest_open[] = {
@@ -70,18 +74,20 @@ void svm_maps_setup(void)
 	guest_iopm = own_alloc(IOPM_PAGES);
 	guest_msrpm = own_alloc(MSRPM_PAGES);
 	root_msrpm = own_alloc(MSRPM_PAGES);
+	sealed_msrpm = own_alloc(MSRPM_PAGES);
 	memset(guest_iopm, 0xff, IOPM_PAGES * PAGE_SIZE);
 	memset(guest_msrpm, 0xff, MSRPM_PAGES * PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_COUNT(guest_open); i++)
 		msrpm_set(guest_msrpm, guest_open[i], READ | WRITE, false);
 	if (world_msr(MSR_TSC_AUX))
-		msrpm_set(guest_msrpm, MSR_TSC_AUX, READ, false);
+		msrpm_set(guest_msrpm, MSR_TSC_AUX, READ | WRITE, false);
 	if (world_msr(MSR_SPEC_CTRL) || has_virtual_spec_ctrl)
 		msrpm_set(guest_msrpm, MSR_SPEC_CTRL, READ | WRITE, false);
 	if (has_ibpb)
 		msrpm_set(guest_msrpm, MSR_PRED_CMD, WRITE, false);
-	msrpm_set(root_msrpm, MSR_TSC_AUX, WRITE, world_msr_stored(MSR_TSC_AUX));
-	msrpm_set(root_msrpm, MSR_DEBUGCTL, WRITE, world_msr_stored(MSR_DEBUGCTL));
+	memcpy(sealed_msrpm, guest_msrpm, MSRPM_PAGES * PAGE_SIZE);
+	for (unsigned i = 0; i < ARRAY_COUNT(sealed_open); i++)
+		msrpm_set(sealed_msrpm, sealed_open[i], READ | WRITE, false);
 	for (unsigned i = 0; i < ARRAY_COUNT(root_closed); i++) {
 		for (u32 msr = root_closed[i].first; msr <= root_closed[i].last; msr++)
 			msrpm_set(root_msrpm, msr, root_closed[i].access, true);
@@ -93,5 +99,11 @@ void svm_maps_use(struct vmcb *vmcb, bool root)
 	/* The root has no IOIO intercept, so its port map is never read. */
 	vmcb->control.iopm = pfn_to_hpa(own_pfn(guest_iopm)).n;
 	vmcb->control.msrpm = pfn_to_hpa(own_pfn(root ? root_msrpm : guest_msrpm)).n;
+	vmcb_changed(vmcb, CLEAN_MAPS);
+}
+
+void svm_maps_use_sealed(struct vmcb *vmcb)
+{
+	vmcb->control.msrpm = pfn_to_hpa(own_pfn(sealed_msrpm)).n;
 	vmcb_changed(vmcb, CLEAN_MAPS);
 }

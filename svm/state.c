@@ -2,6 +2,7 @@
 /* Registers in the VMCB, as the rest of Septum reads and writes them. */
 #include "arch/x86/io.h"
 #include "mm/memory.h"
+#include "svm/sev_vcpu.h"
 #include "svm/svm.h"
 
 #define CR0_NE BIT(5)
@@ -103,7 +104,7 @@ void svm_rip_set(struct vcpu *v, u64 rip)
 	v->vendor->vmcb->save.rip = rip;
 }
 
-void svm_skip(struct vcpu *v, unsigned length)
+static void skip_plain(struct vcpu *v, unsigned length)
 {
 	struct vmcb *vmcb = v->vendor->vmcb;
 	u64 rip = vmcb->save.rip + length;
@@ -118,6 +119,19 @@ void svm_skip(struct vcpu *v, unsigned length)
 	}
 }
 
+void svm_skip(struct vcpu *v, unsigned length)
+{
+	struct vmcb *vmcb = v->vendor->vmcb;
+
+	if (sealed(v)) {
+		/* The processor has done it; what it was about is complete now. */
+		v->vendor->sev->ghcb.skipped = true;
+		vmcb->control.shadow &= ~SHADOW_STI_SS;
+		return;
+	}
+	skip_plain(v, length);
+}
+
 u64 svm_rsp_get(const struct vcpu *v)
 {
 	return v->vendor->vmcb->save.rsp;
@@ -130,6 +144,8 @@ void svm_rsp_set(struct vcpu *v, u64 rsp)
 
 u64 svm_rflags_get(const struct vcpu *v)
 {
+	if (sealed(v))
+		return (v->vendor->vmcb->control.shadow & SHADOW_GUEST_IF) != 0 ? RFLAGS_IF : 0;
 	return v->vendor->vmcb->save.rflags;
 }
 
@@ -140,12 +156,12 @@ void svm_rflags_set(struct vcpu *v, u64 rflags)
 
 unsigned svm_cpl_get(const struct vcpu *v)
 {
-	return v->vendor->vmcb->save.cpl;
+	return sealed(v) ? v->vendor->sev->ghcb.cpl : v->vendor->vmcb->save.cpl;
 }
 
 bool svm_long_mode_get(const struct vcpu *v)
 {
-	return svm_long_mode(v->vendor->vmcb);
+	return sealed(v) || svm_long_mode(v->vendor->vmcb);
 }
 
 void svm_state_get(const struct vcpu *v, struct vcpu_state *state)
@@ -153,6 +169,10 @@ void svm_state_get(const struct vcpu *v, struct vcpu_state *state)
 	struct vmcb *vmcb = v->vendor->vmcb;
 	const struct vmcb_save *s = &vmcb->save;
 
+	if (sealed(v)) {
+		sev_state_get(v, state);
+		return;
+	}
 	*state = (struct vcpu_state){
 		.rip = s->rip,
 		.rsp = s->rsp,
@@ -188,6 +208,8 @@ void svm_state_set(struct vcpu *v, const struct vcpu_state *state)
 	struct vmcb *vmcb = v->vendor->vmcb;
 	struct vmcb_save *s = &vmcb->save;
 
+	if (sealed(v))
+		return;
 	s->rip = state->rip;
 	s->rsp = state->rsp;
 	s->rflags = state->rflags | RFLAGS_FIXED;
@@ -360,8 +382,7 @@ bool svm_msr_set(struct vcpu *v, u32 index, u64 value)
 	case MSR_PAT:
 		return pat_write(vmcb, value);
 	case MSR_DEBUGCTL:
-		return (value & ~DEBUGCTL_KNOWN) == 0 &&
-		       world_msr_write(&v->world, MSR_DEBUGCTL, value);
+		return (value & ~DEBUGCTL_KNOWN) == 0 && wrmsr_safe(MSR_DEBUGCTL, value);
 	default:
 		return false;
 	}
@@ -391,6 +412,10 @@ void svm_reset(struct vcpu *v)
 	struct vmcb *vmcb = v->vendor->vmcb;
 
 	svm_event_reset(v);
+	if (sealed(v)) {
+		sev_vcpu_reset(v);
+		return;
+	}
 	vmcb->save.dr6 = DR6_RESET;
 	vmcb->save.dr7 = DR7_RESET;
 	vmcb_changed(vmcb, CLEAN_DR);

@@ -9,6 +9,7 @@
 #include "kernel/vm.h"
 #include "mm/memory.h"
 #include "mm/window.h"
+#include "svm/sev_vcpu.h"
 #include "svm/svm.h"
 
 #define MSR_VM_CR	0xc0010114
@@ -19,6 +20,7 @@
 #define CPUID_SVM	0x8000000a
 
 struct svm_features svm_features;
+u32 svm_asid_first = 1;
 
 /* Each CPU's own. ASIDs are handed out in order; when they run out, the CPU forgets all
  * translations and a new generation begins (15.16). An ASID thus never returns to a CPU that may
@@ -30,14 +32,9 @@ static struct svm_cpu {
 	void *save_area;  /* what VMRUN keeps of the host */
 } cpus[CPU_MAX];
 
-static inline void clgi(void)
+struct svm_cpu_pages svm_cpu_pages(u32 cpu)
 {
-	__asm__ volatile("clgi" : : : "memory");
-}
-
-static inline void stgi(void)
-{
-	__asm__ volatile("stgi" : : : "memory");
+	return (struct svm_cpu_pages){cpus[cpu].host_vmcb_pa, cpus[cpu].save_area};
 }
 
 const char *svm_probe(void)
@@ -111,7 +108,7 @@ static void svm_cpu_disable(void)
 
 	if ((efer & EFER_SVME) == 0)
 		return;
-	stgi();
+	svm_stgi();
 	wrmsr(MSR_EFER, efer & ~EFER_SVME);
 }
 
@@ -133,7 +130,6 @@ static void intercepts_init(struct vmcb *vmcb, bool root)
 		intercept_set(vmcb, always[i], true);
 	/* For the other vendor's VMCALL. */
 	vmcb->control.exceptions = (u32)BIT(VECTOR_UD);
-	svm_debug_intercept(vmcb, true);
 	if (root)
 		return;
 	for (unsigned i = 0; i < ARRAY_COUNT(guest_only); i++)
@@ -159,7 +155,7 @@ static void svm_vcpu_init(struct vcpu *v, void *const pages[])
 	struct vmcb *vmcb = pages[1];
 	struct nested *nested = v->root ? root_nested() : &v->vm->memory.nested;
 
-	_Static_assert(sizeof(*s) <= PAGE_SIZE, "one page");
+	_Static_assert(sizeof(*s) + sizeof(struct sev_vcpu) <= PAGE_SIZE, "one page");
 	v->vendor = s;
 	*s = (struct vendor_vcpu){
 		.vmcb = vmcb,
@@ -171,11 +167,14 @@ static void svm_vcpu_init(struct vcpu *v, void *const pages[])
 	vmcb->control.nested = NESTED_PAGING;
 	vmcb->control.ncr3 = pfn_to_hpa(nested->root).n;
 	svm_state_init(v);
+	if (!v->root && v->vm->sealed != NULL)
+		sev_vcpu_init(v, s + 1);
 }
 
 static void svm_vcpu_destroy(struct vcpu *v)
 {
 	/* The VMCB is memory like any other between two VMRUNs: nothing to write back. */
+	sev_vmsa_end(v);
 	v->vendor = NULL;
 }
 
@@ -213,7 +212,7 @@ static void asid_renew(struct vendor_vcpu *s, struct svm_cpu *here, u64 epoch)
 	}
 	if (here->next_asid >= svm_features.asids) {
 		here->generation++;
-		here->next_asid = 1;
+		here->next_asid = svm_asid_first;
 		c->tlb_control = TLB_FLUSH_ALL;
 	}
 	s->generation = here->generation;
@@ -245,11 +244,15 @@ static void svm_run(struct vcpu *v)
 	bool hot = !v->root && s->nmi == NMI_FREE;
 	u64 epoch;
 
-	clgi();
+	if (__builtin_expect(s->sev != NULL, 0)) {
+		sev_run(v);
+		return;
+	}
+	svm_clgi();
 	if (nmi_or_kick(cpu)) {
 		/* It came while Septum ran, and is to be dealt with before anything else. One that
 		 * comes from here on makes VMRUN exit. */
-		stgi();
+		svm_stgi();
 		kick_take();
 		v->exit.reason = EXIT_NMI;
 		return;
@@ -274,7 +277,7 @@ static void svm_run(struct vcpu *v)
 		svm_enter(s->vmcb_pa, v->gpr, here->host_vmcb_pa);
 	__asm__ volatile("cli" : : : "memory");
 	tlb_leave(cpu->id);
-	stgi();
+	svm_stgi();
 	if ((u32)vmcb->control.exit_code == VMEXIT_INVALID) {
 		entry_refused(s, here);
 		svm_exit_decode(v);
@@ -302,6 +305,12 @@ static bool svm_idle(struct vcpu *v, unsigned length)
 	struct vmcb *vmcb = v->vendor->vmcb;
 	u64 behind = vmcb->save.rip, at = behind - length;
 
+	if (sealed(v)) {
+		/* Its RIP is nobody's to set back: this CPU waits in Septum, a moment at a time. */
+		cpu_pause();
+		v->exit.reason = EXIT_WINDOW;
+		return true;
+	}
 	if (!svm_long_mode(vmcb))
 		at = (u32)at;
 	vmcb->save.rip = at;
@@ -320,6 +329,8 @@ const struct vendor_ops svm_ops = {
 	.format = &nested_format_npt,
 	.vcpu_pages = 2,
 	.cpu_enable = svm_cpu_enable,
+	.machine_start = sev_start,
+	.sealed = &sev_ops,
 	.cpu_disable = svm_cpu_disable,
 	.vcpu_init = svm_vcpu_init,
 	.vcpu_destroy = svm_vcpu_destroy,

@@ -31,9 +31,12 @@
  * at another RIP afterwards. Should an NMI wait at that IRET, it is stepped over. */
 enum nmi_state { NMI_FREE, NMI_BLOCKED, NMI_IRET, NMI_STEP };
 
+struct sev_vcpu; /* svm/sev_vcpu.h */
+
 /* In the first page of the vCPU. */
 struct vendor_vcpu {
-	struct vmcb *vmcb; /* the second page */
+	struct sev_vcpu *sev; /* of an encrypted guest, in the same page; or NULL */
+	struct vmcb *vmcb;    /* the second page */
 	u64 vmcb_pa;
 	struct tlb *tlb;
 	u64 epoch;	/* of `tlb` at this vCPU's last flush */
@@ -54,6 +57,8 @@ struct svm_features {
 	bool tpr_equal; /* found out: a virtual interrupt of the TPR's own class gets through */
 };
 extern struct svm_features svm_features;
+/* ASIDs below are keys of encrypted guests. */
+extern u32 svm_asid_first;
 
 /* Enters the guest; svm/entry.S. */
 void svm_enter(u64 vmcb_pa, u64 *gprs, u64 host_vmcb_pa);
@@ -83,16 +88,29 @@ static inline bool svm_long_mode(const struct vmcb *vmcb)
 	return (vmcb->save.efer & EFER_LMA) != 0 && (vmcb->save.cs.attributes & BIT(9)) != 0;
 }
 
-/* Accesses to debug registers exit: until the first, see world_debug_use(). */
-static inline void svm_debug_intercept(struct vmcb *vmcb, bool on)
+static inline void svm_clgi(void)
 {
-	vmcb->control.dr_read = vmcb->control.dr_write = on ? 0xffff : 0;
-	vmcb_changed(vmcb, CLEAN_INTERCEPTS);
+	__asm__ volatile("clgi" : : : "memory");
 }
+
+static inline void svm_stgi(void)
+{
+	__asm__ volatile("stgi" : : : "memory");
+}
+
+/* What a CPU needs to enter a guest. */
+struct svm_cpu_pages {
+	u64 host_vmcb_pa; /* VMSAVE state of Septum */
+	void *save_area;  /* what VMRUN keeps of the host */
+};
+struct svm_cpu_pages svm_cpu_pages(u32 cpu);
 
 /* svm/maps.c: port and MSR permissions. */
 void svm_maps_setup(void);
 void svm_maps_use(struct vmcb *vmcb, bool root);
+/* For a guest with encrypted state: what an intercept of its own registers would do to it, it could
+ * not ask for in time. */
+void svm_maps_use_sealed(struct vmcb *vmcb);
 
 /* svm/event.c: event injection. */
 void svm_event_before_entry(struct vcpu *v);

@@ -41,7 +41,9 @@ struct vmcb_control {
 	u64 next_rip; /* 0C8h: with NRIPS */
 	u8 fetched;   /* 0D0h: with decode assists */
 	u8 fetched_bytes[15];
-	u8 reserved3[0x400 - 0xe0];
+	u8 reserved3[0x108 - 0xe0];
+	u64 vmsa; /* 108h: with NESTED_SEV_ES: where the registers are */
+	u8 reserved4[0x400 - 0x110];
 };
 
 struct vmcb_segment {
@@ -106,6 +108,7 @@ VMCB_AT(control.ncr3, 0x0b0);
 VMCB_AT(control.clean, 0x0c0);
 VMCB_AT(control.next_rip, 0x0c8);
 VMCB_AT(control.fetched, 0x0d0);
+VMCB_AT(control.vmsa, 0x108);
 VMCB_AT(save, 0x400);
 VMCB_AT(save.gdtr, 0x460);
 VMCB_AT(save.tr, 0x490);
@@ -178,8 +181,12 @@ enum intercept {
 #define V_IGN_TPR	BIT(20)
 #define V_INTR_MASKING	BIT(24)
 
-#define SHADOW_STI_SS BIT(0) /* 068h: an interrupt shadow (15.21.5) */
-#define NESTED_PAGING BIT(0) /* 090h */
+#define SHADOW_STI_SS	BIT(0) /* 068h: an interrupt shadow (15.21.5) */
+#define SHADOW_GUEST_IF BIT(1) /* .. RFLAGS.IF of a guest with encrypted state */
+#define NESTED_PAGING	BIT(0) /* 090h */
+#define NESTED_SEV	BIT(1)
+#define NESTED_SEV_ES	BIT(2)
+#define LBR_VIRTUAL	BIT(0) /* 0B8h */
 
 /* EVENTINJ and EXITINTINFO (15.20, 15.7.2). */
 #define EVENT_VECTOR	  0xfful
@@ -210,8 +217,6 @@ enum intercept {
 
 /* Exit codes, appendix C. */
 enum svm_exit {
-	VMEXIT_DR_FIRST = 0x20, /* reads, then writes */
-	VMEXIT_DR_LAST = 0x3f,
 	VMEXIT_DB = 0x41,
 	VMEXIT_UD = 0x46,
 	VMEXIT_AC = 0x51,
@@ -250,13 +255,18 @@ enum svm_exit {
 	VMEXIT_MCOMMIT = 0xa3,
 	VMEXIT_TLBSYNC,
 	VMEXIT_NPF = 0x400,
+	VMEXIT_VMGEXIT = 0x403,
 };
 #define VMEXIT_INVALID 0xffffffffu /* low half of -1 */
+#define VMEXIT_BUSY    0xfffffffeu /* .. of -2: another processor has the VMSA */
 
 /* EXITINFO1 of a nested fault (15.25.6). */
 #define NPF_WRITE BIT(1)
 #define NPF_FETCH BIT(4)
+#define NPF_RMP	  BIT(31) /* the RMP forbids it (15.36.10) */
 #define NPF_WALK  BIT(33) /* in the guest's own page table */
+#define NPF_ENC	  BIT(34) /* the access was one with C = 1 */
+#define NPF_SIZEM BIT(35) /* PVALIDATE, RMPADJUST: of 4 KiB, under an entry of 2 MiB */
 
 /* EXITINFO1 of port I/O (15.10.2). */
 #define IOIO_IN		BIT(0)

@@ -38,6 +38,7 @@ struct cpu {
 	bool kick;     /* .. is on its way */
 	bool flush;    /* the handler is to flush Septum's own translations, and clears this */
 	bool stopped;  /* for good */
+	void (*everywhere)(void); /* asked for by cpus_call(); NULL: nothing */
 
 	u32 mailbox; /* enum mailbox of smp.c: what work() and argument are */
 	void (*work)(void *argument);

@@ -111,6 +111,16 @@ static void flush_if_asked(struct cpu *cpu)
 	__atomic_store_n(&cpu->flush, false, __ATOMIC_RELEASE);
 }
 
+static void call_if_asked(struct cpu *cpu)
+{
+	void (*work)(void) = __atomic_load_n(&cpu->everywhere, __ATOMIC_ACQUIRE);
+
+	if (work == NULL)
+		return;
+	work();
+	__atomic_store_n(&cpu->everywhere, NULL, __ATOMIC_RELEASE);
+}
+
 void cpu_nmi(void)
 {
 	struct cpu *cpu = this_cpu();
@@ -125,6 +135,7 @@ void cpu_nmi(void)
 		cpu_halt_forever();
 	}
 	flush_if_asked(cpu);
+	call_if_asked(cpu);
 	if (ours || cpu->id != 0)
 		cpu->kicked = true;
 	else
@@ -174,6 +185,25 @@ void cpus_flush(void)
 		}
 	}
 	paging_flush();
+}
+
+void cpus_call(void (*work)(void))
+{
+	unsigned me = this_cpu()->id;
+
+	for (unsigned i = 0; i < cpu_count; i++) {
+		if (i == me)
+			continue;
+		__atomic_store_n(&cpu_table[i].everywhere, work, __ATOMIC_SEQ_CST);
+		cpu_kick(i);
+	}
+	for (unsigned i = 0; i < cpu_count; i++) {
+		while (i != me && __atomic_load_n(&cpu_table[i].everywhere, __ATOMIC_ACQUIRE)) {
+			flush_if_asked(&cpu_table[me]);
+			cpu_pause();
+		}
+	}
+	work();
 }
 
 /* ---- Work ---- */

@@ -71,6 +71,10 @@ bool cpus_stop(void);
 /* No other CPU has an old translation of Septum's own addresses in its TLB any more. */
 void cpus_flush(void);
 
+/* Calls work() on every CPU, and returns when all have done so; one caller at a time. It is called
+ * out of the NMI handler, so it takes no lock and uses no window. */
+void cpus_call(void (*work)(void));
+
 /* An NMI has come to this CPU: called by its handler, and where the processor reports one instead
  * of delivering it. May not return (cpus_stop()). */
 void cpu_nmi(void);

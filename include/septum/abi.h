@@ -270,10 +270,10 @@ enum septum_call {
 	 *
 	 * (vm, gfn, pfn or 0, enum septum_sev_page). SNP: gives the guest a private page of a
 	 * special kind. `pfn`: a root page whose content is copied (UNMEASURED, CPUID), else 0.
-	 * CPUID with pfn 0: Septum fills in what this VM will be told (<= 64 leaves). With pfn, a
-	 * table that the firmware refuses is E_ARG (3), and the table that it would accept is in
-	 * the page. SECRETS: the firmware fills it. E_EXISTS: the page is loaded already.
-	 * E_NO_SLOT, E_POOL_EMPTY, E_NOT_ROOT. */
+	 * CPUID with pfn 0: Septum fills in what vCPU 0, which must exist (E_NO_VCPU), will be told
+	 * (<= 64 leaves). With pfn, a table that the firmware refuses is E_ARG (3), and the table
+	 * that it would accept is in the page. SECRETS: the firmware fills it. E_EXISTS: the page
+	 * is loaded already. E_NO_SLOT, E_POOL_EMPTY, E_NOT_ROOT. */
 	SEPTUM_CALL_SEV_PAGE = 50,
 	/* (vm, pfn). SEV, SEV_ES: ends loading (the vCPUs' registers of SEV_ES are measured now)
 	 * and writes the measurement into a root page: HMAC (32 bytes), nonce (16). E_NOT_ROOT. */
@@ -335,9 +335,10 @@ enum septum_vcpu_state {
 };
 
 /* SEPTUM_CALL_RUN: why it returned, bits 7:0 of the value. */
-#define SEPTUM_RUN_IDLE	       0u /* no vCPU can run: events wait for verdicts, or all halt */
-#define SEPTUM_RUN_INTERRUPTED 1u /* an interrupt for the root is due, or time is up; call again   \
-				   */
+#define SEPTUM_RUN_IDLE 0u /* no vCPU can run: events wait for verdicts, or all halt */
+#define SEPTUM_RUN_INTERRUPTED                                                                     \
+	1u		     /* an interrupt for the root is due, or time is up; call again        \
+			      */
 #define SEPTUM_RUN_HALTED 2u /* VM_APIC: no vCPU can run, one at least waits for an interrupt */
 
 /* Registers of SEPTUM_CALL_VCPU_SET. Segment n of ES CS SS DS FS GS LDTR TR has four: */

@@ -189,6 +189,31 @@ static void root_count(void)
 	frame_add(pfn(RAM - 1), 1); /* of the descriptors themselves */
 }
 
+static bool never_assigned(struct memory *m, pfn_t p, u64 g, unsigned level)
+{
+	(void)m;
+	(void)p;
+	(void)g;
+	(void)level;
+	return false;
+}
+
+static enum guard_verdict always_wrong(struct memory *m, pfn_t p, u64 g, unsigned level)
+{
+	(void)m;
+	(void)p;
+	(void)g;
+	(void)level;
+	return GUARD_WRONG;
+}
+
+static void guard(void)
+{
+	static const struct guard_ops ops = {.assign = never_assigned, .look = always_wrong};
+
+	mem.guard = &ops;
+}
+
 static const struct {
 	enum audit_violation violation;
 	void (*break_it)(void);
@@ -203,7 +228,7 @@ static const struct {
 	{AUDIT_ATTR_STAMP, attr_stamp},		  {AUDIT_ROOT_SEES, root_sees},
 	{AUDIT_OWNER_GONE, owner_gone},		  {AUDIT_BLOCK_RECORD, block_record},
 	{AUDIT_POOL_COUNT, pool_count},		  {AUDIT_NOT_ZERO, not_zero},
-	{AUDIT_ROOT_COUNT, root_count},
+	{AUDIT_ROOT_COUNT, root_count},		  {AUDIT_GUARD, guard},
 };
 _Static_assert(ARRAY_COUNT(cases) == AUDIT_VIOLATIONS - 1, "each violation");
 

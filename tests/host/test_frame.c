@@ -10,20 +10,20 @@
 #define GFN	0x123456789ul
 
 /* What the table has to say, written a second time by hand: the state that follows, or '-'.
- * Columns: Absent Septum Root Offered pOol Private Table obJect Inplace. */
-static const char state_letters[] = "ASROLPTJI";
+ * Columns: Absent Septum Root Offered pOol Private Table obJect Inplace lost (X). */
+static const char state_letters[] = "ASROLPTJIX";
 static const struct {
 	enum frame_op op;
 	const char *to;
 } expected[] = {
-	{FRAME_OP_ADD, "R--------"},	      {FRAME_OP_CLAIM, "SSS------"},
-	{FRAME_OP_DONATE, "--L------"},	      {FRAME_OP_RECLAIM, "----R----"},
-	{FRAME_OP_TAKE_PRIVATE, "----P----"}, {FRAME_OP_TAKE_TABLE, "----T----"},
-	{FRAME_OP_TAKE_OBJECT, "----J----"},  {FRAME_OP_GIVE, "-----LLL-"},
-	{FRAME_OP_OFFER, "--O------"},	      {FRAME_OP_WITHDRAW, "---R-----"},
-	{FRAME_OP_HIDE, "---I-----"},	      {FRAME_OP_REVEAL, "--------O"},
-	{FRAME_OP_PIN, "--R------"},	      {FRAME_OP_UNPIN, "--R------"},
-	{FRAME_OP_USE, "--RO-----"},
+	{FRAME_OP_ADD, "R---------"},	       {FRAME_OP_CLAIM, "SSS-------"},
+	{FRAME_OP_DONATE, "--L-------"},       {FRAME_OP_RECLAIM, "----R-----"},
+	{FRAME_OP_TAKE_PRIVATE, "----P-----"}, {FRAME_OP_TAKE_TABLE, "----T-----"},
+	{FRAME_OP_TAKE_OBJECT, "----J-----"},  {FRAME_OP_GIVE, "-----LLL--"},
+	{FRAME_OP_OFFER, "--O-------"},	       {FRAME_OP_WITHDRAW, "---R------"},
+	{FRAME_OP_HIDE, "---I------"},	       {FRAME_OP_REVEAL, "--------O-"},
+	{FRAME_OP_PIN, "--R-------"},	       {FRAME_OP_UNPIN, "--R-------"},
+	{FRAME_OP_USE, "--RO------"},	       {FRAME_OP_LOSE, "-----X-X--"},
 };
 _Static_assert(ARRAY_COUNT(expected) == FRAME_OPS, "a row for each operation");
 _Static_assert(sizeof(state_letters) - 1 == FRAME_STATES, "a letter for each state");
@@ -66,6 +66,10 @@ static void bring(enum frame_state state)
 		break;
 	case FRAME_INPLACE:
 		done = change(FRAME_OP_OFFER, OWNER, GFN) && change(FRAME_OP_HIDE, OWNER, GFN);
+		break;
+	case FRAME_LOST:
+		done = change(FRAME_OP_DONATE, POOL_ID, 0) &&
+		       change(FRAME_OP_TAKE_OBJECT, OWNER, 0) && change(FRAME_OP_LOSE, OWNER, 0);
 		break;
 	default:
 		fail();
