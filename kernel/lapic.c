@@ -584,6 +584,35 @@ enum lapic_result lapic_msr_write(struct lapic *a, u32 msr, u64 now, u64 value)
 	return LAPIC_DONE;
 }
 
+/* ---- The same in short ---- */
+
+static bool none(const u64 bits[4])
+{
+	return (bits[0] | bits[1] | bits[2] | bits[3]) == 0;
+}
+
+bool lapic_write_hot(struct lapic *a, u32 msr, u64 now, u64 value, u32 tpr, bool open, int *vector)
+{
+	u32 lvt = a->lvt[TIMER];
+
+	*vector = -1;
+	if (!lapic_x2(a) || !none(a->irr))
+		return false;
+	if (msr == MSR_X2APIC_FIRST + (LAPIC_EOI >> 4) && value == 0) {
+		end_of_interrupt(a);
+		return true;
+	}
+	if (msr != MSR_TSC_DEADLINE || mode_of(a) != DEADLINE || value == 0 ||
+	    value > now + a->tsc_offset || !open || (lvt & LVT_MASKED) != 0 ||
+	    (u8)lvt < VECTOR_MIN || (lvt & 0xf0) <= (tpr & 0xf0) || !none(a->isr))
+		return false;
+	a->deadline = 0;
+	a->due = NEVER;
+	set(a->isr, (u8)lvt);
+	*vector = (u8)lvt;
+	return true;
+}
+
 /* ---- Messages: 11.6.2, 11.12.10 ---- */
 
 /* Logical destinations of 8 bits. */

@@ -156,6 +156,12 @@ void lapic_take(struct lapic *a, u8 vector);
 void lapic_give_back(struct lapic *a, u8 vector);
 u32 lapic_ppr(const struct lapic *a);
 
+/* The writes that a guest makes most, x2APIC's EOI and a deadline that is past, as far as nothing
+ * has to be done but to registers. `tpr` is the processor's, `open`: it takes interrupts after the
+ * write. True: done, and *vector is what it takes at once (in service already), or -1. False:
+ * nothing has changed. */
+bool lapic_write_hot(struct lapic *a, u32 msr, u64 now, u64 value, u32 tpr, bool open, int *vector);
+
 /* Called at `now` >= due. */
 void lapic_expire(struct lapic *a, u64 now);
 /* The guest has set its TSC. */

@@ -186,6 +186,12 @@ bool lapic_write_msr(struct vcpu *v, u32 msr, u64 value)
 	return result != LAPIC_FAULT;
 }
 
+bool lapic_hot(struct vcpu *v, u32 msr, u64 value, u32 tpr, bool open, int *vector)
+{
+	settle(v);
+	return lapic_write_hot(&v->lapic, msr, rdtsc(), value, tpr, open, vector);
+}
+
 bool lapic_page(struct vcpu *v, u64 gpa, void *bytes, unsigned count, bool write)
 {
 	u64 value = 0;

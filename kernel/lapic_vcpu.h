@@ -31,6 +31,9 @@ bool lapic_write_msr(struct vcpu *v, u32 msr, u64 value);
  * APIC's page. At most 8 bytes, within one page. */
 bool lapic_page(struct vcpu *v, u64 gpa, void *bytes, unsigned count, bool write);
 
+/* lapic_write_hot(), for the entry stub of SVM: touches nothing of this CPU's. */
+bool lapic_hot(struct vcpu *v, u32 msr, u64 value, u32 tpr, bool open, int *vector);
+
 /* From any CPU: a vector, 16..255; an NMI. */
 void lapic_post(struct vcpu *to, u8 vector);
 void lapic_post_nmi(struct vcpu *to);

@@ -101,7 +101,7 @@ void svm_exit_decode(struct vcpu *v)
 		break;
 	case VMEXIT_MSR:
 		exit->reason = (vmcb->control.exit_info1 & 1) != 0 ? EXIT_MSR_WRITE : EXIT_MSR_READ;
-		exit->length = length_of(vmcb);
+		exit->length = svm_length(vmcb, 2);
 		break;
 	case VMEXIT_HLT:
 		exit->reason = EXIT_HALT;

@@ -2,19 +2,56 @@
 /* Exits that are answered out of the guest's own registers, before anything else is done. */
 #include "kernel/cpuid.h"
 #include "kernel/exits.h"
+#include "kernel/lapic_vcpu.h"
 #include "svm/svm.h"
+
+/* With TF a #DB is due, and where bit 32 of RIP changes the mode matters. */
+static bool hot_can_skip(const struct vmcb *vmcb, u8 length)
+{
+	return length != 0 && (vmcb->save.rflags & RFLAGS_TF) == 0 &&
+	       (vmcb->save.rip ^ (vmcb->save.rip + length)) >> 32 == 0;
+}
 
 /* RIP behind the instruction, or false: somebody else must look. */
 static bool hot_skip(struct vmcb *vmcb, u8 length)
 {
-	u64 next = vmcb->save.rip + length;
-
-	/* With TF a #DB is due, and where bit 32 changes the mode matters. */
-	if (length == 0 || (vmcb->save.rflags & RFLAGS_TF) != 0 ||
-	    (vmcb->save.rip ^ next) >> 32 != 0)
+	if (!hot_can_skip(vmcb, length))
 		return false;
-	vmcb->save.rip = next;
+	vmcb->save.rip += length;
 	vmcb->control.shadow &= ~SHADOW_STI_SS;
+	return true;
+}
+
+/* Ready to be entered again. */
+static inline void hot_done(struct vcpu *v, struct vendor_vcpu *s, struct vmcb *vmcb)
+{
+	count(v, SEPTUM_COUNTER_EXITS);
+	vmcb->control.tlb_control = TLB_KEEP;
+	vmcb->control.clean = CLEAN_ALL;
+	s->entry_rip = vmcb->save.rip;
+}
+
+/* WRMSR of a guest with a local APIC: its timer and the end of its interrupts. Not inlined: the
+ * other exits would pay for its registers. */
+static __attribute__((noinline)) bool hot_msr(struct vcpu *v)
+{
+	struct vendor_vcpu *s = v->vendor;
+	struct vmcb *vmcb = s->vmcb;
+	u8 length = svm_length(vmcb, 2);
+	u64 value = (u32)vmcb->save.rax | v->gpr[RDX] << 32;
+	bool open = (vmcb->save.rflags & RFLAGS_IF) != 0;
+	u32 tpr = (u32)(vmcb->control.interrupt & V_TPR) << 4;
+	int vector;
+
+	if (vmcb->control.exit_code != VMEXIT_MSR || (vmcb->control.exit_info1 & 1) == 0 ||
+	    !v->has_apic || !hot_can_skip(vmcb, length) ||
+	    !lapic_hot(v, (u32)v->gpr[RCX], value, tpr, open, &vector))
+		return false;
+	hot_skip(vmcb, length);
+	if (vector >= 0)
+		vmcb->control.event = EVENT_VALID | EVENT_TYPE_INTR | (u64)vector;
+	count(v, SEPTUM_COUNTER_EXIT_MSR);
+	hot_done(v, s, vmcb);
 	return true;
 }
 
@@ -53,11 +90,8 @@ bool svm_hot(struct vcpu *v)
 		break;
 	}
 	default:
-		return false;
+		return hot_msr(v);
 	}
-	count(v, SEPTUM_COUNTER_EXITS);
-	vmcb->control.tlb_control = TLB_KEEP;
-	vmcb->control.clean = CLEAN_ALL;
-	s->entry_rip = vmcb->save.rip;
+	hot_done(v, s, vmcb);
 	return true;
 }

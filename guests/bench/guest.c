@@ -172,6 +172,60 @@ static void batch(void)
 	}
 }
 
+/* Arms the local APIC's timer with a deadline that is past, takes the interrupt, ends it. */
+#define MSR_APIC_BASE	 0x1bu
+#define MSR_TSC_DEADLINE 0x6e0u
+#define MSR_SVR		 0x80fu
+#define MSR_LVT_TIMER	 0x832u
+#define BASE_X2		 0x400u
+#define SVR_ON		 0x1ffu
+#define DEADLINE	 0x40000u
+#define VECTOR_TIMER	 0x40u
+
+extern const u8 timer_handler[];
+static volatile u64 interrupts;
+
+__asm__(".pushsection .text\n"
+	".globl timer_handler\n"
+	"timer_handler:\n"
+	"	push %rax\n"
+	"	push %rcx\n"
+	"	push %rdx\n"
+	"	incq interrupts(%rip)\n"
+	"	mov $0x80b, %ecx\n"
+	"	xor %eax, %eax\n"
+	"	xor %edx, %edx\n"
+	"	wrmsr\n"
+	"	pop %rdx\n"
+	"	pop %rcx\n"
+	"	pop %rax\n"
+	"	iretq\n"
+	".popsection\n");
+
+static void gate_set(unsigned vector, const u8 *handler)
+{
+	u16 *gate = (u16 *)trap_idt() + 8ul * vector;
+	u64 at = (u64)handler;
+
+	gate[0] = (u16)at;
+	gate[3] = (u16)(at >> 16);
+	gate[4] = (u16)(at >> 32);
+	gate[5] = (u16)(at >> 48);
+}
+
+BODY(timer)
+{
+	msr_write(MSR_APIC_BASE, msr_read(MSR_APIC_BASE) | BASE_X2);
+	msr_write(MSR_SVR, SVR_ON);
+	msr_write(MSR_LVT_TIMER, DEADLINE | VECTOR_TIMER);
+	gate_set(VECTOR_TIMER, timer_handler);
+	__asm__ volatile("sti");
+	for (u32 i = 0; i < BENCH_SAMPLES; i++)
+		SAMPLE(BENCH_TIMER, msr_write(MSR_TSC_DEADLINE, 1));
+	__asm__ volatile("cli");
+	REQUIRE(interrupts == BENCH_SAMPLES);
+}
+
 BODY_WITH_AP(bench, batch)
 {
 	intel = cpu_is_intel();

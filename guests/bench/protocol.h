@@ -25,7 +25,8 @@
 	X(LARGE_P, "explicit-64m-to-private", 1)                                                   \
 	X(LARGE_S, "explicit-64m-to-shared", 1)                                                    \
 	X(ATTRIBUTE_P, "attribute-page-to-private", 256)                                           \
-	X(ATTRIBUTE_S, "attribute-page-to-shared", 256)
+	X(ATTRIBUTE_S, "attribute-page-to-shared", 256)                                            \
+	X(TIMER, "timer", 1)
 
 enum bench_row {
 #define X(name, id, operations) BENCH_##name,
@@ -45,6 +46,7 @@ enum bench_row {
 #define PORT_BATCH  0x51cu /* OUT 32: the other vCPUs may run; vCPU 0 is done */
 
 #define BENCH_MEMORY	   (112ul << 20)
+#define BENCH_TIMER_MEMORY (4ul << 20)
 #define BENCH_SMALL	   0x1000000ul /* pages of a block that is never uniform */
 #define BENCH_BLOCK	   0x1200000ul
 #define BENCH_BARE	   0x1400000ul /* never touched */
