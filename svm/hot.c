@@ -23,20 +23,19 @@ static bool hot_skip(struct vmcb *vmcb, u8 length)
 }
 
 /* Ready to be entered again. */
-static inline void hot_done(struct vcpu *v, struct vendor_vcpu *s, struct vmcb *vmcb)
+static inline void hot_done(struct vcpu *v, struct vmcb *vmcb)
 {
 	count(v, SEPTUM_COUNTER_EXITS);
 	vmcb->control.tlb_control = TLB_KEEP;
 	vmcb->control.clean = CLEAN_ALL;
-	s->entry_rip = vmcb->save.rip;
+	v->vendor->entry_rip = vmcb->save.rip;
 }
 
 /* WRMSR of a guest with a local APIC: its timer and the end of its interrupts. Not inlined: the
  * other exits would pay for its registers. */
 static __attribute__((noinline)) bool hot_msr(struct vcpu *v)
 {
-	struct vendor_vcpu *s = v->vendor;
-	struct vmcb *vmcb = s->vmcb;
+	struct vmcb *vmcb = v->vendor->vmcb;
 	u8 length = svm_length(vmcb, 2);
 	u64 value = (u32)vmcb->save.rax | v->gpr[RDX] << 32;
 	bool open = (vmcb->save.rflags & RFLAGS_IF) != 0;
@@ -51,47 +50,53 @@ static __attribute__((noinline)) bool hot_msr(struct vcpu *v)
 	if (vector >= 0)
 		vmcb->control.event = EVENT_VALID | EVENT_TYPE_INTR | (u64)vector;
 	count(v, SEPTUM_COUNTER_EXIT_MSR);
-	hot_done(v, s, vmcb);
+	hot_done(v, vmcb);
+	return true;
+}
+
+static inline bool hot_cpuid(struct vcpu *v, struct vmcb *vmcb)
+{
+	const u32 *plain;
+
+	if (!hot_skip(vmcb, svm_length(vmcb, 2)))
+		return false;
+	plain = v->has_apic ? NULL : cpuid_plain((u32)vmcb->save.rax);
+	if (plain != NULL) {
+		vmcb->save.rax = plain[0];
+		v->gpr[RBX] = plain[1];
+		v->gpr[RCX] = plain[2];
+		v->gpr[RDX] = plain[3];
+	} else {
+		v->gpr[RAX] = vmcb->save.rax;
+		cpuid_answer(v);
+		vmcb->save.rax = v->gpr[RAX];
+	}
+	count(v, SEPTUM_COUNTER_EXIT_CPUID);
+	hot_done(v, vmcb);
+	return true;
+}
+
+static inline bool hot_call(struct vcpu *v, struct vmcb *vmcb)
+{
+	u64 mask = svm_long_mode(vmcb) ? ~0ul : 0xfffffffful;
+	s64 answer;
+
+	if (!guest_call_answer(vmcb->save.rax & mask, vmcb->save.cpl, &answer) ||
+	    !hot_skip(vmcb, svm_length(vmcb, 3)))
+		return false;
+	vmcb->save.rax = (u64)answer & mask;
+	count(v, SEPTUM_COUNTER_EXIT_HYPERCALL);
+	hot_done(v, vmcb);
 	return true;
 }
 
 bool svm_hot(struct vcpu *v)
 {
-	struct vendor_vcpu *s = v->vendor;
-	struct vmcb *vmcb = s->vmcb;
-	const u32 *plain;
-	s64 answer;
+	struct vmcb *vmcb = v->vendor->vmcb;
 
-	switch (vmcb->control.exit_code) {
-	case VMEXIT_CPUID:
-		if (!hot_skip(vmcb, svm_length(vmcb, 2)))
-			return false;
-		plain = v->has_apic ? NULL : cpuid_plain((u32)vmcb->save.rax);
-		if (plain != NULL) {
-			vmcb->save.rax = plain[0];
-			v->gpr[RBX] = plain[1];
-			v->gpr[RCX] = plain[2];
-			v->gpr[RDX] = plain[3];
-		} else {
-			v->gpr[RAX] = vmcb->save.rax;
-			cpuid_answer(v);
-			vmcb->save.rax = v->gpr[RAX];
-		}
-		count(v, SEPTUM_COUNTER_EXIT_CPUID);
-		break;
-	case VMEXIT_VMMCALL: {
-		u64 mask = svm_long_mode(vmcb) ? ~0ul : 0xfffffffful;
-
-		if (!guest_call_answer(vmcb->save.rax & mask, vmcb->save.cpl, &answer) ||
-		    !hot_skip(vmcb, svm_length(vmcb, 3)))
-			return false;
-		vmcb->save.rax = (u64)answer & mask;
-		count(v, SEPTUM_COUNTER_EXIT_HYPERCALL);
-		break;
-	}
-	default:
-		return hot_msr(v);
-	}
-	hot_done(v, s, vmcb);
-	return true;
+	if (vmcb->control.exit_code == VMEXIT_VMMCALL)
+		return hot_call(v, vmcb);
+	if (vmcb->control.exit_code == VMEXIT_CPUID)
+		return hot_cpuid(v, vmcb);
+	return hot_msr(v);
 }
