@@ -38,6 +38,7 @@
 #define MSR_TSC_AUX	 0xc0000103u
 #define MSR_SEV_STATUS	 0xc0010131u /* APM Vol. 2, 15.34.10 */
 #define SEV_STATUS_SEV	 BIT(0)
+#define MSR_MIGRATION	 0x4b564d08u /* KVM's: bit 0: the guest tells of its conversions */
 
 #define APIC_BASE_RESET	  0xfee00000ul
 #define APIC_BASE_BSP	  BIT(8)
@@ -107,6 +108,11 @@ static enum answer guest_read_msr(struct vcpu *v, u32 index, u64 *value)
 	case MSR_MC0_MISC:
 		*value = v->mc_status != 0 ? MC_MISC_GUEST : 0;
 		return DONE;
+	case MSR_MIGRATION:
+		if (!v->vm->memory.one_frame)
+			return FORWARD;
+		*value = 0;
+		return DONE;
 	case MSR_SEV_STATUS:
 		/* Guests with encrypted registers are told by the processor. */
 		if (v->vm->type != SEPTUM_SEV)
@@ -156,6 +162,11 @@ static enum answer guest_write_msr(struct vcpu *v, u32 index, u64 value)
 		if (index == MSR_MC0_ADDR)
 			v->mc_address = 0;
 		return DONE;
+	case MSR_MIGRATION:
+		/* CPUID offers it, since Linux tells nothing without it; nobody migrates. */
+		if (!v->vm->memory.one_frame)
+			return FORWARD;
+		return answer_of((value & ~BIT(0)) == 0);
 	case MSR_TSC_AUX:
 		if (!world_msr(index))
 			return FORWARD;

@@ -72,6 +72,7 @@ static enum status launch_pool(struct memory *mem, u64 g, void *content, unsigne
 static enum status launch(struct memory *mem, u64 g, void *content, unsigned kind)
 {
 	const struct slot *slot = memory_slot(mem, g);
+	enum status status;
 	pfn_t p;
 
 	if (!mem->building)
@@ -86,7 +87,8 @@ static enum status launch(struct memory *mem, u64 g, void *content, unsigned kin
 		return launch_pool(mem, g, content, kind);
 	p = slot_frame(slot, g);
 	page_copy_at(window_map(WINDOW_COPY_TO, p), content);
-	return mem->guard->launch(mem, p, g, kind);
+	status = mem->guard->launch(mem, p, g, kind);
+	return status == E_BROKEN ? E_FIRMWARE : status;
 }
 
 enum status memory_launch(struct memory *mem, gfn_t page, void *content, unsigned kind)

@@ -90,13 +90,28 @@ static enum status snp_update(struct sev_guest *guest, pfn_t p, u64 gpa, unsigne
 	return status == PSP_INVALID_PARAM ? E_ARG : E_FIRMWARE;
 }
 
+/* A command that writes to the guest's page `p`. Where pages have owners, it is the firmware's
+ * meanwhile. E_BROKEN: it still is. */
+static enum status firmware_page(struct sev_guest *guest, enum psp_command command, void *buffer,
+				 unsigned bytes, pfn_t p)
+{
+	if (sev_features.snp && !sev_rmp_firmware(p, LEVEL_4K)) {
+		guest->psp_status = PSP_NO_PAGE;
+		return E_FIRMWARE;
+	}
+	guest->psp_status = psp_command(command, buffer, bytes);
+	if (sev_features.snp && !sev_rmp_release(p, LEVEL_4K)) {
+		guest->broken = true;
+		return E_BROKEN;
+	}
+	return guest->psp_status == PSP_SUCCESS ? OK : E_FIRMWARE;
+}
+
 static enum status plain_update(struct sev_guest *guest, enum psp_command command, pfn_t p)
 {
 	struct sev_update update = {guest->handle, 0, pfn_to_hpa(p).n, PAGE_SIZE};
-	u32 status = psp_command(command, &update, sizeof(update));
 
-	guest->psp_status = status;
-	return status == PSP_SUCCESS ? OK : E_FIRMWARE;
+	return firmware_page(guest, command, &update, sizeof(update), p);
 }
 
 enum status sev_launch(struct memory *mem, pfn_t p, u64 g, unsigned kind)
@@ -394,7 +409,10 @@ static struct result secret_send(struct vm *vm, u64 g, u64 bytes)
 	secret.header = at;
 	secret.packet = at + SECRET_AT;
 	secret.guest = pfn_to_hpa(p).n;
-	return firmware(guest, psp_command(PSP_SEV_LAUNCH_UPDATE_SECRET, &secret, sizeof(secret)));
+	status = firmware_page(guest, PSP_SEV_LAUNCH_UPDATE_SECRET, &secret, sizeof(secret), p);
+	if (status == OK)
+		return no(OK, 0);
+	return (struct result){E_FIRMWARE, 0, guest->psp_status};
 }
 
 struct result sev_secret(struct vm *vm, u64 g, u64 root_page, u64 bytes)
