@@ -65,7 +65,7 @@ void journal_print(const struct guest *g, unsigned number)
 {
 	const struct journal *j = &g->journal;
 
-	print("\n  guest %u events:", number);
+	print("  guest %u events:", number);
 	for (unsigned i = 0; i < JOURNAL_KINDS; i++)
 		if (kinds[i] && j->events[i])
 			print(" %lu %s,", j->events[i], kinds[i]);

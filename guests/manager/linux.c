@@ -150,11 +150,12 @@ static const char *places_find(struct plan *p, const struct image *image)
 }
 
 /* The command line: the manager's words for the guest, those of a `cmdline` module, and the
- * frequency that Linux cannot measure here. */
-static const char *cmdline_make(const struct image *image, char *to)
+ * frequency that Linux cannot measure here. That is rounded to MHz where the launch image is
+ * measured: two measurements of one machine differ in the kHz. */
+static const char *cmdline_make(const struct image *image, bool measured, char *to)
 {
 	u64 limit = get(image->data, H_CMDLINE_MAX, 4);
-	u64 khz = clock_tsc_khz();
+	u64 khz = measured ? (clock_tsc_khz() + 500) / 1000 * 1000 : clock_tsc_khz();
 	u64 used = strlen(image->args);
 	char digits[24];
 	unsigned n = sizeof(digits);
@@ -348,7 +349,7 @@ static const char *low_make(struct plan *p, const struct guest *g, u8 *low)
 
 	memcpy(low + SHIM_CODE, shim_image, (u64)(shim_image_end - shim_image));
 	boot_params_make(p, &g->image, low + BOOT_PARAMS);
-	error = cmdline_make(&g->image, (char *)low + CMDLINE);
+	error = cmdline_make(&g->image, g->build.c_bit != 0, (char *)low + CMDLINE);
 	tables_make((void *)(low + SHIM_TABLES), private_bits);
 	params->cr3 = SHIM_TABLES | private_bits;
 	params->entry = p->kernel.at + ENTRY_64;
