@@ -723,6 +723,21 @@ static void an_asid_serves_the_next_guest_after_a_flush_only(void **state)
 	}
 }
 
+/* What a context page once held is no guest once the page is not a context. */
+static void a_context_that_ended_does_not_come_back(void **state)
+{
+	struct snp_cmd_guest_status c = {.context = CONTEXT_AT, .status = STATUS_AT};
+	u8 old[4096];
+
+	(void)state;
+	fake_world(WORLD_LAUNCH);
+	memcpy(old, AT(CONTEXT_AT), sizeof(old));
+	assert_int_equal(fake_command(SNP_GUEST_STATUS, &c, sizeof(c)), SEV_SUCCESS);
+	assert_int_equal(fake_address_command(SNP_DECOMMISSION, CONTEXT_AT), SEV_SUCCESS);
+	memcpy(AT(CONTEXT_AT), old, sizeof(old));
+	assert_int_equal(fake_command(SNP_GUEST_STATUS, &c, sizeof(c)), SEV_INVALID_GUEST);
+}
+
 /* While SNP is up, a command whose buffer is written wants it in the firmware's hands. */
 static void a_buffer_that_is_written_is_the_firmwares(void **state)
 {
@@ -900,6 +915,7 @@ int main(void)
 		T(small_pages_become_a_large_one),
 		T(a_debugger_sees_plain_text_where_the_policy_says_so),
 		T(an_asid_serves_the_next_guest_after_a_flush_only),
+		T(a_context_that_ended_does_not_come_back),
 		T(a_buffer_that_is_written_is_the_firmwares),
 		T(sev_is_measured_as_the_tool_measures_it),
 		T(a_short_measurement_buffer_is_told_the_size),
