@@ -7,6 +7,7 @@
 #   $B/demo.elf      multiboot ELF32 guests
 #   $B/small.elf
 #   $B/flat32.bin    a flat 32-bit guest
+#   $B/snp.bin       a flat 64-bit guest with encrypted registers
 #   $B/shim.bin      what loads a Linux guest's kernel; $B/dsdt.aml its machine's devices
 
 GUEST_WARNINGS := -Wall -Wextra -Werror -Wconversion -Wmissing-prototypes
@@ -43,7 +44,7 @@ $(GB)/root/%.c.o: %.c guests/guests.mk
 $(GB)/root/%.S.o: %.S guests/guests.mk
 	@mkdir -p $(@D)
 	$Q$(CC) $(GUEST_CPPFLAGS) -DDEMO_FILE='"$B/demo.elf"' -DSMALL_FILE='"$B/small.elf"' \
-		-DFLAT_FILE='"$B/flat32.bin"' -DSHIM_FILE='"$B/shim.bin"' -DDSDT_FILE='"$B/dsdt.aml"' -DBENCH_FILE='"$B/bench_guest.elf"' -g -fpie -c $< -o $@
+		-DFLAT_FILE='"$B/flat32.bin"' -DSNP_FILE='"$B/snp.bin"' -DSHIM_FILE='"$B/shim.bin"' -DDSDT_FILE='"$B/dsdt.aml"' -DBENCH_FILE='"$B/bench_guest.elf"' -g -fpie -c $< -o $@
 
 $(GB)/guest/%.c.o: %.c guests/guests.mk
 	@mkdir -p $(@D)
@@ -75,7 +76,7 @@ $B/bench.elf: $(call root_objects,$(BENCH_SOURCES))
 
 $(GB)/root/guests/bench/images.S.o: $B/bench_guest.elf
 $(GB)/root/guests/manager/images.S.o: $B/demo.elf $B/shim.bin $B/dsdt.aml
-$(GB)/root/guests/testman/images.S.o: $B/small.elf $B/flat32.bin
+$(GB)/root/guests/testman/images.S.o: $B/small.elf $B/flat32.bin $B/snp.bin
 
 # Multiboot loaders want ELF32; the code is 64-bit all the same.
 GUEST_LINK = $(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments \
@@ -94,6 +95,10 @@ $B/small.elf: $(call guest_objects,$(SMALL_SOURCES)) guests/small/guest.lds
 
 $B/bench_guest.elf: $(call guest_objects,$(BENCH_GUEST_SOURCES)) guests/small/guest.lds
 	$(guest_link)
+
+$B/snp.bin: $(GB)/guest/guests/snp/start.S.o $(GB)/guest/guests/snp/guest.c.o guests/snp/guest.lds
+	$(call say,LINK,$@)
+	$Q$(LD) -T guests/snp/guest.lds --oformat binary $(filter %.o,$^) -o $@
 
 $B/flat32.bin: guests/flat/flat32.S
 	@mkdir -p $(@D)
