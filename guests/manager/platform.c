@@ -46,7 +46,7 @@ static const struct {
 	u64 value;
 } known_msrs[] = {
 	{0x8b, false, 0},		/* microcode */
-	{0xc0010010, true, 0},		/* SYSCFG */
+	{0xc0010010, false, 0},		/* SYSCFG */
 	{0xc0010015, false, 1ul << 24}, /* HWCR: the counter runs at the P0 frequency */
 	{0xc001001f, false, 0},		/* NB_CFG */
 	{0xc0010131, true, 0},		/* SEV_STATUS */
