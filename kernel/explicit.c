@@ -108,11 +108,7 @@ bool explicit_request(struct vcpu *v, u64 where, u64 pages, u64 attributes, s64 
 bool explicit_next(struct vcpu *v)
 {
 	struct explicit_state *request = &v->request;
-	struct septum_event event = {
-		.type = SEPTUM_EVENT_EXPLICIT,
-		.flags = (request->to_private ? SEPTUM_EVENT_PRIVATE : 0) |
-			 (request->preserve ? SEPTUM_EVENT_PRESERVE : 0),
-	};
+	struct septum_event *event;
 
 	while (request->left > 0) {
 		bool is_private;
@@ -124,9 +120,12 @@ bool explicit_next(struct vcpu *v)
 		request->next = gfn(first.n + run);
 		request->left -= run;
 		if (is_private != request->to_private) {
-			event.gpa = gfn_to_gpa(first).n;
-			event.size = run << PAGE_SHIFT;
-			event_post(v, &event);
+			event = event_begin(v, SEPTUM_EVENT_EXPLICIT);
+			event->flags = (request->to_private ? SEPTUM_EVENT_PRIVATE : 0) |
+				       (request->preserve ? SEPTUM_EVENT_PRESERVE : 0);
+			event->gpa = gfn_to_gpa(first).n;
+			event->size = run << PAGE_SHIFT;
+			event_post(v, event);
 			return true;
 		}
 	}

@@ -191,8 +191,8 @@ static enum after buffer_exit(struct vcpu *v)
 
 enum after io_exit(struct vcpu *v)
 {
-	struct septum_event event = {.type = SEPTUM_EVENT_IO};
 	unsigned size = v->exit.io.size;
+	struct septum_event *event;
 	unsigned length;
 
 	if (v->exit.io.buffer)
@@ -203,14 +203,15 @@ enum after io_exit(struct vcpu *v)
 		return after_of(v);
 	pending_begin(v, v->exit.io.in ? PENDING_IO_IN : PENDING_IO_OUT, length);
 	v->pending.size = (u8)size;
-	event.size = size;
-	event.data[0] = v->exit.io.port;
+	event = event_begin(v, SEPTUM_EVENT_IO);
+	event->size = size;
+	event->data[0] = v->exit.io.port;
 	if (v->exit.io.in) {
-		event.flags = SEPTUM_EVENT_READ;
+		event->flags = SEPTUM_EVENT_READ;
 	} else {
-		event.flags = SEPTUM_EVENT_WRITE;
-		event.data[1] = v->gpr[RAX] & (size == 4 ? 0xffffffff : BIT(8 * size) - 1);
+		event->flags = SEPTUM_EVENT_WRITE;
+		event->data[1] = v->gpr[RAX] & (size == 4 ? 0xffffffff : BIT(8 * size) - 1);
 	}
-	event_post(v, &event);
+	event_post(v, event);
 	return AFTER_WAIT;
 }

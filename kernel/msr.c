@@ -170,7 +170,7 @@ static enum answer guest_write_msr(struct vcpu *v, u32 index, u64 value)
 	case MSR_TSC_AUX:
 		if (!world_msr(index))
 			return FORWARD;
-		return answer_of(value >> 32 == 0 && wrmsr_safe(index, value));
+		return answer_of(value >> 32 == 0 && world_msr_write(&v->world, index, value));
 	case MSR_PAT:
 		return answer_of(pat_valid(value) && vendor->msr_set(v, index, value));
 	case MSR_SYSENTER_ESP:
@@ -289,7 +289,7 @@ static bool root_write_msr(struct vcpu *v, u32 index, u64 value)
 	case SPECIAL:
 		return apic_base_write(value);
 	case NATIVE:
-		return wrmsr_safe(index, value);
+		return world_msr_write(&v->world, index, value);
 	default:
 		return false;
 	}

@@ -3,6 +3,7 @@
 #include "arch/x86/machine.h"
 #include "kernel/cmdline.h"
 #include "kernel/print.h"
+#include "kernel/trace.h"
 
 static const char *const policies[] = {"convert", "deny", "ask"};
 static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -40,6 +41,15 @@ static bool parse_loglevel(const char *value)
 }
 CMDLINE_OPTION(loglevel, "loglevel", "error|warn|info|debug", "which messages are printed",
 	       parse_loglevel);
+
+static bool parse_trace(const char *value)
+{
+	(void)value;
+	trace_kinds = ~0u;
+	return true;
+}
+CMDLINE_OPTION(trace, "trace", NULL, "all goes into the trace ring, in a production build too",
+	       parse_trace);
 
 static bool parse_emulator_exit(const char *value)
 {

@@ -46,7 +46,8 @@ static void post(struct vcpu *v, struct septum_event *event)
 	v->slot.answer = SLOT_OPEN;
 	status = ring_post(&vm->ring, event, &v->slot.position);
 	v->slot.seq = status == OK ? event->seq : 0;
-	v->slot.event = *event;
+	if (event != &v->slot.event)
+		v->slot.event = *event;
 	if (status == OK) {
 		vm->events_posted++;
 		rings = v->cpu != 0 && vm->doorbell != 0 && ring_wakes(&vm->ring, v->slot.position);
@@ -107,12 +108,7 @@ static u32 access_flags(const struct access *access, const struct fault *fault)
 /* Posts what `fault` says of `access`, if that is for the manager to decide. */
 static bool fault_post(struct vcpu *v, struct access access, u64 code, const struct fault *fault)
 {
-	struct septum_event event = {
-		.flags = access_flags(&access, fault),
-		.gpa = fault->gpa.n,
-		.size = PAGE_SIZE,
-		.stamp = fault->stamp,
-	};
+	struct septum_event *event;
 
 	switch (fault->outcome) {
 	case FAULT_CONVERSION:
@@ -120,22 +116,26 @@ static bool fault_post(struct vcpu *v, struct access access, u64 code, const str
 		/* fall through */
 	case FAULT_PERMISSION:
 	case FAULT_NO_SLOT:
-		event.type = SEPTUM_EVENT_MEMORY_FAULT;
-		event.data[0] = access.raw_gpa;
-		event.data[1] = code;
+		event = event_begin(v, SEPTUM_EVENT_MEMORY_FAULT);
+		event->data[0] = access.raw_gpa;
+		event->data[1] = code;
 		break;
 	case FAULT_POOL_EMPTY:
 		count(v, SEPTUM_COUNTER_POOL_EMPTY);
-		event.type = SEPTUM_EVENT_POOL_EMPTY;
-		event.data[0] = fault->needed;
+		event = event_begin(v, SEPTUM_EVENT_POOL_EMPTY);
+		event->data[0] = fault->needed;
 		break;
 	default:
 		return false;
 	}
+	event->flags = access_flags(&access, fault);
+	event->gpa = fault->gpa.n;
+	event->size = PAGE_SIZE;
+	event->stamp = fault->stamp;
 	v->slot.access = access;
 	v->slot.code = code;
 	v->slot.cause = fault->outcome;
-	post(v, &event);
+	post(v, event);
 	return true;
 }
 
@@ -442,8 +442,6 @@ static enum status accept(struct vm *vm, const struct septum_completion *c, stru
 		return vm->ring.broken ? E_RING : E_NO_EVENT;
 	if (verdict_effects[v->slot.event.type][c->verdict] == EFFECT_NONE)
 		return E_VERDICT;
-	v->slot.completion = *c;
-	v->slot.answer = SLOT_ANSWERED;
 	return OK;
 }
 
@@ -480,23 +478,30 @@ static void answered(struct vm *vm, struct vcpu *v, const struct septum_completi
 /* What a completion costs beside its pages. */
 #define DRAIN_COST_PAGES 8u
 
-/* The verdict in the slot of `v`, which this CPU runs. The ring lock is held, and let go meanwhile:
+/* Verdict `c` on the event of `v`, which this CPU runs. The ring lock is held, and let go meanwhile:
  * when the next event has been posted, the next verdict may be in the slot before this returns. */
-static enum status slot_apply(struct vcpu *v)
+static enum status verdict_apply(struct vcpu *v, const struct septum_completion *c, u32 ring_slot)
 {
 	struct ring *ring = &v->vm->ring;
-	const struct septum_completion c = v->slot.completion;
-	u32 ring_slot = v->slot.ring_slot;
 	enum status status;
 
 	v->slot.answer = SLOT_APPLYING;
 	spin_unlock(&ring->lock);
-	status = apply(v, &c);
+	status = apply(v, c);
 	spin_lock(&ring->lock);
 	if (v->slot.answer == SLOT_APPLYING)
 		v->slot.answer = SLOT_OPEN;
-	answered(v->vm, v, &c, ring_slot, status);
+	answered(v->vm, v, c, ring_slot, status);
 	return status;
+}
+
+/* The one that waits in the slot. */
+static enum status slot_apply(struct vcpu *v)
+{
+	const struct septum_completion c = v->slot.completion;
+
+	v->vm->answered &= ~BIT(v->index);
+	return verdict_apply(v, &c, v->slot.ring_slot);
 }
 
 /* One completion. *work grows by what it cost. */
@@ -511,14 +516,18 @@ static enum status drain_one(struct vm *vm, struct vcpu *self, const struct sept
 		answered(vm, v, c, ring_slot, status);
 		return status;
 	}
-	v->slot.ring_slot = ring_slot;
 	if (self ? v == self : v->cpu == 0) {
-		status = slot_apply(v);
+		status = verdict_apply(v, c, ring_slot);
 		if (c->verdict == SEPTUM_VERDICT_CONVERT && status == OK)
 			*work += c->size >> PAGE_SHIFT;
-	} else if (v->cpu != 0) {
-		cpu_kick(v->cpu);
+		return status;
 	}
+	v->slot.completion = *c;
+	v->slot.ring_slot = ring_slot;
+	v->slot.answer = SLOT_ANSWERED;
+	vm->answered |= BIT(v->index);
+	if (v->cpu != 0)
+		cpu_kick(v->cpu);
 	return status;
 }
 
@@ -527,10 +536,11 @@ static u32 left_apply(struct vm *vm, struct vcpu *self)
 {
 	u32 refused = 0;
 
-	for (u32 i = 0; i < vm->vcpu_limit; i++) {
-		struct vcpu *v = vm->vcpus[i];
+	/* The lock is let go meanwhile: each is looked at again. */
+	for (u64 left = vm->answered; left != 0; left &= left - 1) {
+		struct vcpu *v = vm->vcpus[__builtin_ctzl(left)];
 
-		if (v && (self ? v == self : v->cpu == 0) && v->slot.answer == SLOT_ANSWERED)
+		if ((self ? v == self : v->cpu == 0) && v->slot.answer == SLOT_ANSWERED)
 			refused += slot_apply(v) != OK;
 	}
 	return refused;

@@ -32,6 +32,14 @@ extern const u8 verdict_effects[EVENT_TYPES][VERDICTS]; /* enum verdict_effect *
  */
 #define LOOP_LIMIT 64u
 
+/* Where the next event of `v` may be made, zero but for `type`: event_post() need then not copy it.
+ * The one before has been answered, or is not looked at any more. */
+static inline struct septum_event *event_begin(struct vcpu *v, u16 type)
+{
+	v->slot.event = (struct septum_event){.type = type};
+	return &v->slot.event;
+}
+
 /* Posts an event for `v`, which stops. `type`, `flags`, `gpa`, `size` and `data` are filled in by
  * the caller, the rest here. A broken ring leaves the vCPU stopped for good. */
 void event_post(struct vcpu *v, struct septum_event *event);

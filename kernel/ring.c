@@ -25,6 +25,7 @@ static void copy_entry(void *to, const void *from)
 	u64 *t = to;
 	const volatile u64 *f = from;
 
+#pragma GCC unroll 8
 	for (unsigned i = 0; i < 64 / sizeof(u64); i++)
 		t[i] = f[i];
 }

@@ -14,7 +14,13 @@ static u64 tsc_read(void)
 	return (u64)high << 32 | low;
 }
 
-void trace(enum septum_trace what, unsigned vm, unsigned vcpu, u64 a, u64 b)
+#ifdef PRODUCTION
+u32 trace_kinds = TRACE_RARE;
+#else
+u32 trace_kinds = ~0u;
+#endif
+
+void trace_keep(enum septum_trace what, unsigned vm, unsigned vcpu, u64 a, u64 b)
 {
 	u64 index = __atomic_fetch_add(&head, 1, __ATOMIC_RELAXED);
 	struct septum_trace_entry *entry = &entries[index % TRACE_ENTRIES];

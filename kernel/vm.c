@@ -39,12 +39,9 @@ struct vm *vm_by_id(u64 id, bool dying)
 	ASSERT(cpu_self() == 0);
 	if (id == 0 || id >= SEPTUM_MAX_VMS)
 		return NULL;
-	spin_lock(&table_lock);
+	/* .. and this CPU alone changes it. */
 	vm = vms[id];
-	if (vm && vm->state == VM_DYING && !dying)
-		vm = NULL;
-	spin_unlock(&table_lock);
-	return vm;
+	return vm && vm->state == VM_DYING && !dying ? NULL : vm;
 }
 
 /* ---- Objects: frames of a pool, permanently mapped ---- */

@@ -28,6 +28,7 @@ struct vm {
 	u8 doorbell;	   /* vector for the root's events of detached vCPUs, or 0 */
 	u32 events_posted; /* ever, runs freely */
 	bool sleeping;	   /* RUN sleeps: whoever wakes an attached vCPU kicks CPU 0 */
+	u64 answered;	   /* by vCPU: its slot is SLOT_ANSWERED. Under the ring lock */
 	struct pool *pool;
 	struct memory memory;
 	struct ring ring;

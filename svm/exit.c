@@ -60,6 +60,8 @@ static void decode_io(struct exit *exit, const struct vmcb *vmcb)
 	exit->io.size = (u8)(info >> IOIO_SIZE_SHIFT & 7);
 	exit->io.in = (info & IOIO_IN) != 0;
 	exit->io.string = (info & IOIO_STRING) != 0;
+	if (!exit->io.string)
+		return;
 	exit->io.rep = (info & IOIO_REP) != 0;
 	exit->io.address_size = (u8)((info >> IOIO_ADDR_SHIFT & 7) << 1); /* 1, 2, 4 to bytes */
 	exit->io.segment =
@@ -82,6 +84,10 @@ void svm_exit_decode(struct vcpu *v)
 	u64 code = vmcb->control.exit_code;
 
 	exit->code = code;
+	if (code == VMEXIT_IOIO) {
+		decode_io(exit, vmcb);
+		return;
+	}
 	exit->length = 0;
 	/* QEMU writes only the low half of the code of an invalid state. */
 	switch ((u32)code) {
@@ -95,9 +101,6 @@ void svm_exit_decode(struct vcpu *v)
 		break;
 	case VMEXIT_NPF:
 		decode_nested_fault(exit, vmcb);
-		break;
-	case VMEXIT_IOIO:
-		decode_io(exit, vmcb);
 		break;
 	case VMEXIT_MSR:
 		exit->reason = (vmcb->control.exit_info1 & 1) != 0 ? EXIT_MSR_WRITE : EXIT_MSR_READ;
@@ -115,6 +118,11 @@ void svm_exit_decode(struct vcpu *v)
 		break;
 	case VMEXIT_INIT:
 		exit->reason = EXIT_INIT;
+		break;
+	case VMEXIT_DR_FIRST ... VMEXIT_DR_LAST:
+		world_debug_use(&v->world);
+		svm_debug_intercept(v->vendor->vmcb, false);
+		exit->reason = EXIT_WINDOW;
 		break;
 	case VMEXIT_SMI:  /* taken by now, since interrupts of that kind are open again */
 	case VMEXIT_IRET: /* svm_event_nmi_track() has seen it */

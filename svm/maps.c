@@ -19,6 +19,7 @@
 #define MSR_PRED_CMD  0x49
 #define MSR_SPEC_CTRL 0x48
 #define MSR_TSC_AUX   0xc0000103
+#define MSR_DEBUGCTL  0x1d9
 
 static u8 *guest_iopm, *guest_msrpm, *root_msrpm, *sealed_msrpm;
 
@@ -80,7 +81,7 @@ void svm_maps_setup(void)
 	for (unsigned i = 0; i < ARRAY_COUNT(guest_open); i++)
 		msrpm_set(guest_msrpm, guest_open[i], READ | WRITE, false);
 	if (world_msr(MSR_TSC_AUX))
-		msrpm_set(guest_msrpm, MSR_TSC_AUX, READ | WRITE, false);
+		msrpm_set(guest_msrpm, MSR_TSC_AUX, READ, false);
 	if (world_msr(MSR_SPEC_CTRL) || has_virtual_spec_ctrl)
 		msrpm_set(guest_msrpm, MSR_SPEC_CTRL, READ | WRITE, false);
 	if (has_ibpb)
@@ -88,6 +89,8 @@ void svm_maps_setup(void)
 	memcpy(sealed_msrpm, guest_msrpm, MSRPM_PAGES * PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_COUNT(sealed_open); i++)
 		msrpm_set(sealed_msrpm, sealed_open[i], READ | WRITE, false);
+	msrpm_set(root_msrpm, MSR_TSC_AUX, WRITE, world_msr_stored(MSR_TSC_AUX));
+	msrpm_set(root_msrpm, MSR_DEBUGCTL, WRITE, world_msr_stored(MSR_DEBUGCTL));
 	for (unsigned i = 0; i < ARRAY_COUNT(root_closed); i++) {
 		for (u32 msr = root_closed[i].first; msr <= root_closed[i].last; msr++)
 			msrpm_set(root_msrpm, msr, root_closed[i].access, true);

@@ -54,6 +54,9 @@ void sev_vcpu_sealed(struct vcpu *v, hpa_t page)
 	for (unsigned i = 0; i < ARRAY_COUNT(sealed_intercepts); i++)
 		intercept_set(vmcb, sealed_intercepts[i], true);
 	c->exceptions = (u32)BIT(VECTOR_MC);
+	/* Such an exit would be a #VC of the guest's. */
+	svm_debug_intercept(vmcb, false);
+	v->world.debug_used = true;
 	c->nested |= NESTED_SEV | NESTED_SEV_ES;
 	c->lbr |= LBR_VIRTUAL;
 	c->vmsa = page.n;

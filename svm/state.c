@@ -382,7 +382,8 @@ bool svm_msr_set(struct vcpu *v, u32 index, u64 value)
 	case MSR_PAT:
 		return pat_write(vmcb, value);
 	case MSR_DEBUGCTL:
-		return (value & ~DEBUGCTL_KNOWN) == 0 && wrmsr_safe(MSR_DEBUGCTL, value);
+		return (value & ~DEBUGCTL_KNOWN) == 0 &&
+		       world_msr_write(&v->world, MSR_DEBUGCTL, value);
 	default:
 		return false;
 	}

@@ -130,6 +130,7 @@ static void intercepts_init(struct vmcb *vmcb, bool root)
 		intercept_set(vmcb, always[i], true);
 	/* For the other vendor's VMCALL. */
 	vmcb->control.exceptions = (u32)BIT(VECTOR_UD);
+	svm_debug_intercept(vmcb, true);
 	if (root)
 		return;
 	for (unsigned i = 0; i < ARRAY_COUNT(guest_only); i++)

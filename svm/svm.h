@@ -105,6 +105,13 @@ struct svm_cpu_pages {
 };
 struct svm_cpu_pages svm_cpu_pages(u32 cpu);
 
+/* Accesses to debug registers exit: until the first, see world_debug_use(). */
+static inline void svm_debug_intercept(struct vmcb *vmcb, bool on)
+{
+	vmcb->control.dr_read = vmcb->control.dr_write = on ? 0xffff : 0;
+	vmcb_changed(vmcb, CLEAN_INTERCEPTS);
+}
+
 /* svm/maps.c: port and MSR permissions. */
 void svm_maps_setup(void);
 void svm_maps_use(struct vmcb *vmcb, bool root);

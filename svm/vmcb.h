@@ -217,6 +217,8 @@ enum intercept {
 
 /* Exit codes, appendix C. */
 enum svm_exit {
+	VMEXIT_DR_FIRST = 0x20, /* reads, then writes */
+	VMEXIT_DR_LAST = 0x3f,
 	VMEXIT_DB = 0x41,
 	VMEXIT_UD = 0x46,
 	VMEXIT_AC = 0x51,

@@ -85,7 +85,7 @@ static void controls(struct vendor_vcpu *x)
 	u32 pin = PIN_NMI | PIN_VIRTUAL_NMI;
 	u32 secondary = control_word(c->secondary, secondary_wanted(x->root));
 
-	x->primary = PRIMARY_MSR_BITMAPS | PRIMARY_SECONDARY;
+	x->primary = PRIMARY_MSR_BITMAPS | PRIMARY_SECONDARY | PRIMARY_DEBUG;
 	if (!x->root) {
 		pin |= PIN_INTERRUPT;
 		x->primary |= PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_MONITOR |

@@ -43,13 +43,26 @@ static void nmi_taken(void)
 	kick_take();
 }
 
+/* See world_debug_use(). */
+static void debug_use(struct vcpu *v)
+{
+	struct vendor_vcpu *x = v->vendor;
+
+	if ((x->primary & PRIMARY_DEBUG) == 0)
+		return;
+	world_debug_use(&v->world);
+	x->primary &= ~PRIMARY_DEBUG;
+	vmwrite(VMCS_PRIMARY_CONTROLS, x->primary);
+}
+
 /* A #DB exit has not touched DR6, DR7.GD and DEBUGCTL.LBR (28.1): the exception that is raised
  * again would find them as they were. */
-static void debug_causes(void)
+static void debug_causes(struct vcpu *v)
 {
 	u64 causes = vmread(VMCS_QUALIFICATION);
 	u64 dr6;
 
+	debug_use(v);
 	__asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
 	dr6 = (dr6 & ~DR6_B) | DR6_INVERTED | (causes & DR6_CAUSES);
 	dr6 &= ~(causes & DR6_INVERTED);
@@ -98,7 +111,7 @@ static bool exception(struct vcpu *v)
 		count(v, SEPTUM_COUNTER_EXITS);
 		count(v, SEPTUM_COUNTER_EXIT_OTHER);
 		if (INFO_TYPE(info) == TYPE_HARDWARE) {
-			debug_causes();
+			debug_causes(v);
 			event_raise(v, (struct vcpu_event){.kind = EVENT_EXCEPTION,
 							   .vector = VECTOR_DB});
 		} else {
@@ -208,6 +221,11 @@ bool exit_decode(struct vcpu *v, u32 reason)
 		return true;
 	case REASON_CONTROL:
 		control(v);
+		return true;
+	case REASON_DEBUG:
+		v->exit.length = 0;
+		v->exit.reason = EXIT_WINDOW;
+		debug_use(v);
 		return true;
 	case REASON_XSETBV:
 		instruction(v, EXIT_XSETBV);

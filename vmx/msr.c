@@ -79,6 +79,8 @@ static void guest_bitmap(u8 *bitmap)
 	for (u32 i = 0; i < ARRAY_COUNT(switched); i++) {
 		if (world_msr(switched[i]))
 			native(bitmap, switched[i]);
+		if (world_msr_stored(switched[i]))
+			write_exits(bitmap, switched[i], switched[i]);
 	}
 	if (world_msr(MSR_SPEC_CTRL))
 		mark(bitmap, MSR_PRED_CMD, true, false);
@@ -95,6 +97,10 @@ static void root_bitmap(u8 *bitmap)
 	exits(bitmap, MSR_SEAMRR_KEYID, MSR_SEAMRR_KEYID);
 	exits(bitmap, MSR_TRACE_FIRST, MSR_TRACE_LAST);
 	exits(bitmap, MSR_TME_CAPABILITY, MSR_TME_LAST);
+	for (u32 msr = MSR_STAR; msr <= MSR_TSC_AUX; msr++) {
+		if (world_msr_stored(msr))
+			write_exits(bitmap, msr, msr);
+	}
 	write_exits(bitmap, MSR_UCODE_WRITE, MSR_UCODE_WRITE);
 	write_exits(bitmap, MSR_APIC_BASE, MSR_APIC_BASE);
 	write_exits(bitmap, MSR_MTRR_FIRST, MSR_MTRR_LAST);
@@ -185,7 +191,7 @@ bool vmx_msr_set(struct vcpu *v, u32 index, u64 value)
 	u64 field = field_of(index);
 
 	if (is_syscall_msr(index))
-		return this_vmx_cpu()->loaded == v && wrmsr_safe(index, value);
+		return this_vmx_cpu()->loaded == v && world_msr_write(&v->world, index, value);
 	if (field == 0)
 		return false;
 	vmcs_select(v);

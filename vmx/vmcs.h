@@ -115,6 +115,7 @@
 #define PRIMARY_CR3_STORE	 (1u << 16)
 #define PRIMARY_TPR_SHADOW	 (1u << 21)
 #define PRIMARY_NMI_WINDOW	 (1u << 22)
+#define PRIMARY_DEBUG		 (1u << 23)
 #define PRIMARY_ALL_PORTS	 (1u << 24)
 #define PRIMARY_MSR_BITMAPS	 (1u << 28)
 #define PRIMARY_MONITOR		 (1u << 29)
@@ -190,6 +191,7 @@ enum basic_reason {
 	REASON_VMCLEAR = 19,
 	REASON_VMXON = 27,
 	REASON_CONTROL = 28,
+	REASON_DEBUG = 29,
 	REASON_IO = 30,
 	REASON_RDMSR = 31,
 	REASON_WRMSR = 32,

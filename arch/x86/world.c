@@ -67,9 +67,12 @@ static struct {
 	bool vmx; /* CR2, DR6 and the syscall MSRs are ours to switch */
 	bool ibpb;
 	bool xss_msr;
+	bool xss_other; /* components that Septum does not know: the root may set their bits */
 	bool x87_leak; /* saves and loads x87 pointers only while an exception is pending */
 	u64 xcr0_root, xcr0_guest, xss;
-	u32 msr_count;
+	/* First those that change by world_msr_write() only (of DEBUGCTL the processor may clear
+	 * bits), then those that the vCPU writes itself. */
+	u32 msr_stored, msr_count;
 	u32 msrs[WORLD_MSR_MAX];
 } has;
 
@@ -78,15 +81,24 @@ static void xsetbv(u64 value)
 	__asm__ volatile("xsetbv" : : "c"(0), "a"((u32)value), "d"((u32)(value >> 32)));
 }
 
-static void msr_add(bool present, u32 msr)
+static bool msr_add(bool present, u32 msr)
 {
 	u64 value;
 
 	/* CPUID is what another hypervisor below says; an MSR that cannot be read and written back
 	 * is not there. */
-	if (present && has.msr_count < WORLD_MSR_MAX && rdmsr_safe(msr, &value) &&
-	    wrmsr_safe(msr, value))
-		has.msrs[has.msr_count++] = msr;
+	if (!present || has.msr_count == WORLD_MSR_MAX || !rdmsr_safe(msr, &value) ||
+	    !wrmsr_safe(msr, value))
+		return false;
+	has.msrs[has.msr_count++] = msr;
+	return true;
+}
+
+/* What a new world says of them, and the processor, too. */
+static void stored_msrs_reset(void)
+{
+	for (u32 i = 0; i < has.msr_stored; i++)
+		wrmsr(has.msrs[i], 0);
 }
 
 static void find_msrs(void)
@@ -119,22 +131,26 @@ static void find_msrs(void)
 	/* APM Vol. 3, appendix E.4.7: XSaveErPtr. */
 	has.x87_leak = !has.vmx && (eight.ebx & BIT(2)) == 0;
 
-	msr_add((extended_edx & BIT(27)) != 0 || (seven.ecx & BIT(22)) != 0, MSR_TSC_AUX);
-	msr_add(spec_ctrl, MSR_SPEC_CTRL);
-	msr_add(has.method != METHOD_FXSAVE && (d1.eax & BIT(4)) != 0, MSR_XFD);
+	(void)msr_add((extended_edx & BIT(27)) != 0 || (seven.ecx & BIT(22)) != 0, MSR_TSC_AUX);
 	if (has.vmx) {
-		msr_add(true, MSR_STAR);
-		msr_add(true, MSR_LSTAR);
-		msr_add(true, MSR_CSTAR);
-		msr_add(true, MSR_FMASK);
-		msr_add(true, MSR_KERNEL_GS_BASE);
-		/* The root's counters and traces stop while a guest runs. */
-		msr_add((ten.eax & 0xff) >= 2, MSR_PERF_GLOBAL_CTRL);
-		msr_add((seven.ebx & BIT(25)) != 0, MSR_RTIT_CTL);
+		(void)msr_add(true, MSR_STAR);
+		(void)msr_add(true, MSR_LSTAR);
+		(void)msr_add(true, MSR_CSTAR);
+		(void)msr_add(true, MSR_FMASK);
 	} else {
 		/* VMRUN leaves it alone unless LBR virtualization is on (APM Vol. 2, 15.23): the
 		 * root must neither record a guest's branches nor step through them. */
-		msr_add(true, MSR_DEBUGCTL);
+		(void)msr_add(true, MSR_DEBUGCTL);
+	}
+	has.msr_stored = has.msr_count;
+	stored_msrs_reset();
+	(void)msr_add(spec_ctrl, MSR_SPEC_CTRL);
+	(void)msr_add(has.method != METHOD_FXSAVE && (d1.eax & BIT(4)) != 0, MSR_XFD);
+	if (has.vmx) {
+		(void)msr_add(true, MSR_KERNEL_GS_BASE);
+		/* The root's counters and traces stop while a guest runs. */
+		(void)msr_add((ten.eax & 0xff) >= 2, MSR_PERF_GLOBAL_CTRL);
+		(void)msr_add((seven.ebx & BIT(25)) != 0, MSR_RTIT_CTL);
 	}
 }
 
@@ -153,6 +169,7 @@ static void find_extended_state(void)
 	has.xss_msr = (d1.eax & BIT(3)) != 0;
 	if (has.xss_msr)
 		has.xss = ((u64)d1.edx << 32 | d1.ecx) & XSS_KNOWN;
+	has.xss_other = has.xss_msr && has.xss == 0 && (d1.ecx | d1.edx) != 0;
 	/* XSAVES only where there is supervisor state: Bochs 2.7 lays the compacted form out
 	 * wrongly (AVX begins at byte 416, in the middle of the header). */
 	if (has.xss != 0)
@@ -173,6 +190,7 @@ void world_cpu_enable(void)
 		xsetbv(X87);
 	if (has.xss_msr)
 		wrmsr(MSR_XSS, 0);
+	stored_msrs_reset();
 }
 
 void world_setup(bool syscall_msrs)
@@ -242,104 +260,119 @@ void world_init(struct world *world, void *xsave, bool root)
 	}
 }
 
-static void extended_save(struct world *w)
-{
-	u32 low = (u32)w->components, high = (u32)(w->components >> 32);
+#define WITH_MASK(instruction, area, mask)                                                         \
+	__asm__ volatile(instruction " (%0)"                                                       \
+			 :                                                                         \
+			 : "r"(area), "a"((u32)(mask)), "d"((u32)((mask) >> 32))                   \
+			 : "memory")
 
-	switch (has.method) {
-	case METHOD_FXSAVE:
-		__asm__ volatile("fxsave64 (%0)" : : "r"(w->xsave) : "memory");
-		break;
-	case METHOD_XSAVE:
-		__asm__ volatile("xsave64 (%0)" : : "r"(w->xsave), "a"(low), "d"(high) : "memory");
-		break;
-	case METHOD_XSAVEOPT:
-		__asm__ volatile("xsaveopt64 (%0)"
-				 :
-				 : "r"(w->xsave), "a"(low), "d"(high)
-				 : "memory");
-		break;
-	case METHOD_XSAVES:
-		__asm__ volatile("xsaves64 (%0)" : : "r"(w->xsave), "a"(low), "d"(high) : "memory");
-		break;
-	}
-}
-
-/* Asks for all components that the machine has: those that the area cannot hold become initial. */
-static void extended_restore(const struct world *w)
+/* The pointers of the last x87 instruction would stay the other vCPU's: load our own. */
+static void x87_pointers_clear(void)
 {
-	u64 all = has.xcr0_root | has.xss;
 	static const u32 zero;
 
-	/* The pointers of the last x87 instruction would stay the other vCPU's: load our own. */
 	if (has.x87_leak)
 		__asm__ volatile("fnclex\n\temms\n\tfildl %0" : : "m"(zero));
-	switch (has.method) {
-	case METHOD_FXSAVE:
-		__asm__ volatile("fxrstor64 (%0)" : : "r"(w->xsave) : "memory");
-		break;
-	case METHOD_XSAVE:
-	case METHOD_XSAVEOPT:
-		__asm__ volatile("xrstor64 (%0)"
-				 :
-				 : "r"(w->xsave), "a"((u32)all), "d"((u32)(all >> 32))
-				 : "memory");
-		break;
-	case METHOD_XSAVES:
-		__asm__ volatile("xrstors64 (%0)"
-				 :
-				 : "r"(w->xsave), "a"((u32)all), "d"((u32)(all >> 32))
-				 : "memory");
-		break;
-	}
 }
 
+/* Restores all components that the machine has: those that the area cannot hold become initial. */
 static void extended_switch(struct world *from, struct world *to)
 {
-	from->xcr0 = world_xcr0_loaded();
-	if (has.xss_msr)
+	const enum method method = has.method;
+	const u64 all = has.xcr0_root;
+
+	if (method == METHOD_FXSAVE) {
+		__asm__ volatile("fxsave64 (%0)" : : "r"(from->xsave) : "memory");
+		x87_pointers_clear();
+		__asm__ volatile("fxrstor64 (%0)" : : "r"(to->xsave) : "memory");
+		return;
+	}
+	from->xcr0 = xgetbv();
+	if (from->xcr0 != all)
+		xsetbv(all);
+	if (method == METHOD_XSAVEOPT) {
+		WITH_MASK("xsaveopt64", from->xsave, from->components);
+		x87_pointers_clear();
+		WITH_MASK("xrstor64", to->xsave, all);
+	} else if (method == METHOD_XSAVE) {
+		WITH_MASK("xsave64", from->xsave, from->components);
+		x87_pointers_clear();
+		WITH_MASK("xrstor64", to->xsave, all);
+	} else {
 		from->xss = rdmsr(MSR_XSS);
-	if (has.method != METHOD_FXSAVE && from->xcr0 != has.xcr0_root)
-		xsetbv(has.xcr0_root);
-	if (has.xss != 0 && from->xss != has.xss)
-		wrmsr(MSR_XSS, has.xss);
-	extended_save(from);
-	extended_restore(to);
-	if (has.xss_msr && (has.xss != 0 || from->xss != to->xss))
-		wrmsr(MSR_XSS, to->xss);
-	if (has.method != METHOD_FXSAVE && to->xcr0 != has.xcr0_root)
+		if (from->xss != has.xss)
+			wrmsr(MSR_XSS, has.xss);
+		WITH_MASK("xsaves64", from->xsave, from->components);
+		x87_pointers_clear();
+		WITH_MASK("xrstors64", to->xsave, all | has.xss);
+		if (to->xss != has.xss)
+			wrmsr(MSR_XSS, to->xss);
+	}
+	if (has.xss_other) {
+		from->xss = rdmsr(MSR_XSS);
+		if (to->xss != from->xss)
+			wrmsr(MSR_XSS, to->xss);
+	}
+	if (to->xcr0 != all)
 		xsetbv(to->xcr0);
 }
 
-#define DR_SWITCH(n)                                                                               \
-	do {                                                                                       \
-		__asm__ volatile("mov %%dr" #n ", %0" : "=r"(from->dr[n]));                        \
-		if (to->dr[n] != from->dr[n])                                                      \
-			__asm__ volatile("mov %0, %%dr" #n : : "r"(to->dr[n]));                    \
-	} while (0)
-
 /* DR7 is off while Septum runs: both vendors' exits clear it, so no address loaded here can hit. */
-static void debug_switch(struct world *from, struct world *to)
+static void debug_save(struct world *from)
 {
-	DR_SWITCH(0);
-	DR_SWITCH(1);
-	DR_SWITCH(2);
-	DR_SWITCH(3);
-	if (has.vmx) {
+	__asm__ volatile("mov %%dr0, %0" : "=r"(from->dr[0]));
+	__asm__ volatile("mov %%dr1, %0" : "=r"(from->dr[1]));
+	__asm__ volatile("mov %%dr2, %0" : "=r"(from->dr[2]));
+	__asm__ volatile("mov %%dr3, %0" : "=r"(from->dr[3]));
+	if (has.vmx)
 		__asm__ volatile("mov %%dr6, %0" : "=r"(from->dr6));
+}
+
+static void debug_load(const struct world *to)
+{
+	__asm__ volatile("mov %0, %%dr0" : : "r"(to->dr[0]));
+	__asm__ volatile("mov %0, %%dr1" : : "r"(to->dr[1]));
+	__asm__ volatile("mov %0, %%dr2" : : "r"(to->dr[2]));
+	__asm__ volatile("mov %0, %%dr3" : : "r"(to->dr[3]));
+	if (has.vmx)
 		__asm__ volatile("mov %0, %%dr6" : : "r"(to->dr6));
+}
+
+void world_debug_use(struct world *world)
+{
+	if (world->debug_used)
+		return;
+	world->debug_used = true;
+	debug_load(world);
+}
+
+/* Those that neither has ever set to anything but 0 are 0. */
+static void stored_switch(struct world *from, const struct world *to)
+{
+	for (u32 left = from->msr_set | to->msr_set; left != 0; left &= left - 1) {
+		u32 i = (u32)__builtin_ctz(left);
+
+		if (has.msrs[i] == MSR_DEBUGCTL)
+			from->msr[i] = rdmsr(MSR_DEBUGCTL);
+		if (to->msr[i] != from->msr[i])
+			wrmsr(has.msrs[i], to->msr[i]);
 	}
 }
 
 void world_switch(struct world *from, struct world *to)
 {
 	extended_switch(from, to);
-	for (u32 i = 0; i < has.msr_count; i++) {
+	if ((from->msr_set | to->msr_set) != 0)
+		stored_switch(from, to);
+	for (u32 i = has.msr_stored; i < has.msr_count; i++) {
 		from->msr[i] = rdmsr(has.msrs[i]);
 		if (to->msr[i] != from->msr[i])
 			wrmsr(has.msrs[i], to->msr[i]);
 	}
-	debug_switch(from, to);
+	if (from->debug_used)
+		debug_save(from);
+	if (to->debug_used)
+		debug_load(to);
 	if (has.vmx) {
 		from->cr2 = read_cr2();
 		write_cr2(to->cr2);
@@ -355,6 +388,28 @@ void world_debug_reset(void)
 			 : "r"(0ul));
 	if (has.vmx)
 		__asm__ volatile("mov %0, %%dr6" : : "r"(DR6_RESET));
+}
+
+bool world_msr_write(struct world *world, u32 msr, u64 value)
+{
+	if (!wrmsr_safe(msr, value))
+		return false;
+	for (u32 i = 0; i < has.msr_stored; i++) {
+		if (has.msrs[i] == msr) {
+			world->msr[i] = value;
+			world->msr_set |= 1u << i;
+		}
+	}
+	return true;
+}
+
+bool world_msr_stored(u32 msr)
+{
+	for (u32 i = 0; i < has.msr_stored; i++) {
+		if (has.msrs[i] == msr)
+			return true;
+	}
+	return false;
 }
 
 bool world_msr(u32 msr)

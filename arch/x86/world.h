@@ -19,7 +19,9 @@ struct world {
 	u64 components; /* that the area has room for and that are saved */
 	u64 xcr0, xss;
 	u64 dr[4], dr6;		/* DR7 is the VMCB's or VMCS's */
+	bool debug_used;	/* else they are as at reset, and the vCPU's access to them exits */
 	u64 cr2;		/* used by VMX only */
+	u32 msr_set;		/* a bit for each of those that world_msr_write() has written */
 	u64 msr[WORLD_MSR_MAX]; /* by index into world.c's list of those that this CPU has */
 };
 
@@ -44,6 +46,17 @@ void world_switch(struct world *from, struct world *to);
 
 /* DR0 to DR3, and DR6 where it is switched here, of the vCPU that is loaded: as after INIT. */
 void world_debug_reset(void);
+
+/* The vCPU that is loaded reads or writes debug registers, or something is written into its DR6:
+ * from now on they are switched. The vendor lets it at them, and not before: those of another vCPU
+ * may be in the processor. */
+void world_debug_use(struct world *world);
+
+/* WRMSR for the vCPU that is loaded. False: #GP. */
+bool world_msr_write(struct world *world, u32 msr, u64 value);
+/* This MSR is switched by what was last written, so a vCPU's writes must go through
+ * world_msr_write(). It may read by itself. */
+bool world_msr_stored(u32 msr);
 
 /* This MSR is one of those that are switched here, so that a vCPU may have it to itself. */
 bool world_msr(u32 msr);
