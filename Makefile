@@ -10,8 +10,9 @@ CPUS     ?= 1
 CMDLINE  ?=
 EMULATOR ?= auto
 
-# BENCH: the production build, with one thing assumed that QEMU does not say (svm/exit.c).
-VARIANT := $(if $(COVERAGE),cov,$(if $(BENCH),bench,$(if $(PRODUCTION),production,$(if $(DEBUG),debug,))))
+# BENCH: the production build, with one thing assumed that QEMU does not say (svm/exit.c). BENCH=count:
+# the same, which counts what kernel/tally_list.h lists.
+VARIANT := $(if $(COVERAGE),cov,$(if $(filter count,$(BENCH)),bench-count,$(if $(BENCH),bench,$(if $(PRODUCTION),production,$(if $(DEBUG),debug,)))))
 B := build$(if $(VARIANT),/$(VARIANT))
 
 CC := gcc
@@ -19,7 +20,7 @@ LD := ld
 PYTHON := python3
 IASL := iasl
 
-CPPFLAGS := -I. -Iinclude -MMD -MP $(if $(COVERAGE),-DCOVERAGE) $(if $(PRODUCTION)$(BENCH),-DPRODUCTION) $(if $(BENCH),-DBENCH) \
+CPPFLAGS := -I. -Iinclude -MMD -MP $(if $(COVERAGE),-DCOVERAGE) $(if $(PRODUCTION)$(BENCH),-DPRODUCTION) $(if $(BENCH),-DBENCH) $(if $(filter count,$(BENCH)),-DTALLY) \
 	$(if $(DEBUG),-DDEBUG)
 # Frames for exact backtraces; the production build is optimized as a whole instead.
 WHOLE := $(PRODUCTION)$(BENCH)

@@ -308,6 +308,7 @@ static enum after root_exit(struct vcpu *v)
 	case EXIT_CONTROL:
 		return control(v);
 	case EXIT_WBINVD:
+		tally(TALLY_WRITEBACK);
 		__asm__ volatile("wbinvd" : : : "memory");
 		return skip(v);
 	case EXIT_INTERRUPT:

@@ -7,6 +7,8 @@
 #include "kernel/exits.h"
 #include "kernel/panic.h"
 #include "kernel/print.h"
+#include "kernel/string.h"
+#include "kernel/tally.h"
 #include "kernel/trace.h"
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
@@ -488,6 +490,19 @@ struct result hypercall(u64 number, const u64 *arg)
 	return result;
 }
 
+#ifdef TALLY
+u64 tally_counts[TALLY_COUNT];
+
+static u64 tally_read(u64 which)
+{
+	static u64 kept[TALLY_COUNT];
+
+	if (which == TALLY_COUNT)
+		memcpy(kept, tally_counts, sizeof(kept));
+	return which < TALLY_COUNT ? kept[which] : 0;
+}
+#endif
+
 /* The caller has skipped the instruction: RUN loads other vCPUs. */
 void root_call(struct vcpu *v)
 {
@@ -498,6 +513,13 @@ void root_call(struct vcpu *v)
 
 	if (number == COVERAGE_CALL)
 		coverage_dump();
+#ifdef TALLY
+	if (number == TALLY_CALL) {
+		v->gpr[RAX] = OK;
+		v->gpr[RDX] = tally_read(arg[0]);
+		return;
+	}
+#endif
 	if (vendor->cpl_get(v) == 0 && vendor->long_mode(v))
 		result = hypercall(number, arg);
 	v->gpr[RAX] = (u64)result.status | (u64)result.argument << 8;

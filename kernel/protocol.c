@@ -478,8 +478,9 @@ static void answered(struct vm *vm, struct vcpu *v, const struct septum_completi
 /* What a completion costs beside its pages. */
 #define DRAIN_COST_PAGES 8u
 
-/* Verdict `c` on the event of `v`, which this CPU runs. The ring lock is held, and let go meanwhile:
- * when the next event has been posted, the next verdict may be in the slot before this returns. */
+/* Verdict `c` on the event of `v`, which this CPU runs. The ring lock is held, and let go
+ * meanwhile: when the next event has been posted, the next verdict may be in the slot before this
+ * returns. */
 static enum status verdict_apply(struct vcpu *v, const struct septum_completion *c, u32 ring_slot)
 {
 	struct ring *ring = &v->vm->ring;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The trace ring: the last things that happened, for `tools/` and panics. Lossy, one for all CPUs.
  *
- * The production build keeps only what is rare (INJECT, VM) unless the boot option `trace` is given;
- * the others keep all. */
+ * The production build keeps only what is rare (INJECT, VM) unless the boot option `trace` is
+ * given; the others keep all. */
 #ifndef KERNEL_TRACE_H
 #define KERNEL_TRACE_H
 

@@ -12,6 +12,17 @@
  *      GIF = 0. gprs[0] and gprs[4] are not touched.
  *      VMRUN itself keeps RAX, RSP and RFLAGS of the host.
  */
+#ifdef TALLY
+#define FLOOR_CALL	  0x666c6f6f /* kernel/tally_list.h */
+#define VMCB_EXIT_CODE	  0x70
+#define VMCB_EXIT_VMMCALL 0x81
+#define VMCB_RIP	  0x578
+#define VMCB_RAX	  0x5f8
+
+	.local	floor_vmcb
+	.comm	floor_vmcb, 8, 8
+#endif
+
 #define GPR(n) (8 * n)
 
 	.text
@@ -90,7 +101,7 @@ svm_enter:
 	ret
 	.size svm_enter, . - svm_enter
 
-/* void svm_enter_hot(u64 vmcb_pa, struct vcpu *v, u64 host_vmcb_pa)
+/* void svm_enter_hot(u64 vmcb_pa, struct vcpu *v, u64 host_vmcb_pa, struct vmcb *vmcb [rcx])
  *
  * As svm_enter(), with svm_hot() called at each exit: while it returns true the guest is entered
  * again, with nothing done between but saving and loading general registers. Nothing of the guest
@@ -109,6 +120,9 @@ svm_enter_hot:
 	push	%rdx
 	push	%rdi
 	push	%rsi
+#ifdef TALLY
+	mov	%rcx, floor_vmcb(%rip)
+#endif
 	mov	%rdi, %rax
 	vmload	%rax
 .Lhot:
@@ -156,6 +170,19 @@ svm_enter_hot:
 	xor	%r13d, %r13d
 	xor	%r14d, %r14d
 	xor	%r15d, %r15d
+#ifdef TALLY
+	/* The floor: the least that an exit can cost. */
+	mov	floor_vmcb(%rip), %rcx
+	cmpq	$FLOOR_CALL, VMCB_RAX(%rcx)
+	jne	1f
+	cmpq	$VMCB_EXIT_VMMCALL, VMCB_EXIT_CODE(%rcx)
+	jne	1f
+	addq	$3, VMCB_RIP(%rcx)
+	mov	(%rsp), %rsi
+	mov	8(%rsp), %rax
+	jmp	.Lhot
+1:
+#endif
 	call	svm_hot
 	test	%al, %al
 	mov	(%rsp), %rsi

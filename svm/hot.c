@@ -3,6 +3,7 @@
 #include "kernel/cpuid.h"
 #include "kernel/exits.h"
 #include "kernel/lapic_vcpu.h"
+#include "kernel/tally.h"
 #include "svm/svm.h"
 
 /* With TF a #DB is due, and where bit 32 of RIP changes the mode matters. */
@@ -26,6 +27,7 @@ static bool hot_skip(struct vmcb *vmcb, u8 length)
 static inline void hot_done(struct vcpu *v, struct vmcb *vmcb)
 {
 	count(v, SEPTUM_COUNTER_EXITS);
+	tally(TALLY_GUEST_ENTRIES);
 	vmcb->control.tlb_control = TLB_KEEP;
 	vmcb->control.clean = CLEAN_ALL;
 	v->vendor->entry_rip = vmcb->save.rip;

@@ -5,6 +5,7 @@
 #include "arch/x86/io.h"
 #include "arch/x86/smp.h"
 #include "kernel/exits.h"
+#include "kernel/tally.h"
 #include "kernel/vendor.h"
 #include "kernel/vm.h"
 #include "mm/memory.h"
@@ -209,12 +210,16 @@ static void asid_renew(struct vendor_vcpu *s, struct svm_cpu *here, u64 epoch)
 	s->epoch = epoch;
 	if (s->generation == here->generation && svm_features.flush_by_asid) {
 		c->tlb_control = TLB_FLUSH_ASID;
+		tally(TALLY_FLUSH_ASID);
 		return;
 	}
 	if (here->next_asid >= svm_features.asids) {
 		here->generation++;
 		here->next_asid = svm_asid_first;
 		c->tlb_control = TLB_FLUSH_ALL;
+		tally(TALLY_FLUSH_ALL);
+	} else {
+		tally(TALLY_NEW_ASID);
 	}
 	s->generation = here->generation;
 	c->asid = here->next_asid++;
@@ -272,8 +277,12 @@ static void svm_run(struct vcpu *v)
 	/* With the global flag clear nothing comes in before VMRUN; the flag that VMRUN finds lets
 	 * an interrupt out of a guest that has its own clear (15.21.1). */
 	__asm__ volatile("sti" : : : "memory");
+	tally(v->root ? TALLY_ROOT_ENTRIES : TALLY_GUEST_ENTRIES);
+	tally(TALLY_VMLOAD);
+	tally(TALLY_VMLOAD);
+	tally(TALLY_VMSAVE);
 	if (hot)
-		svm_enter_hot(s->vmcb_pa, v, here->host_vmcb_pa);
+		svm_enter_hot(s->vmcb_pa, v, here->host_vmcb_pa, vmcb);
 	else
 		svm_enter(s->vmcb_pa, v->gpr, here->host_vmcb_pa);
 	__asm__ volatile("cli" : : : "memory");

@@ -64,7 +64,7 @@ extern u32 svm_asid_first;
 void svm_enter(u64 vmcb_pa, u64 *gprs, u64 host_vmcb_pa);
 /* The same for a guest to whom nothing is to be delivered: lets svm_hot() look at each exit and
  * returns with the first that it leaves. */
-void svm_enter_hot(u64 vmcb_pa, struct vcpu *v, u64 host_vmcb_pa);
+void svm_enter_hot(u64 vmcb_pa, struct vcpu *v, u64 host_vmcb_pa, struct vmcb *vmcb);
 /* svm/hot.c: true: the exit has been answered, enter again. GIF is clear and FS, GS, TR and the
  * syscall MSRs are the guest's: no this_cpu(), no lock, nothing that can fault. */
 bool svm_hot(struct vcpu *v);

@@ -17,6 +17,7 @@ static inline void invept_single(u64 eptp)
 	struct invalidate_descriptor d = {eptp, 0};
 	bool failed;
 
+	tally(TALLY_INVEPT);
 	__asm__ volatile("invept %1, %2"
 			 : "=@ccbe"(failed)
 			 : "m"(d), "r"(INVALIDATE_SINGLE)
@@ -30,6 +31,7 @@ static inline void invvpid_single(u16 vpid)
 	struct invalidate_descriptor d = {vpid, 0};
 	bool failed;
 
+	tally(TALLY_INVVPID);
 	__asm__ volatile("invvpid %1, %2"
 			 : "=@ccbe"(failed)
 			 : "m"(d), "r"(INVALIDATE_SINGLE)

@@ -39,6 +39,7 @@ void vmcs_load(const struct vcpu *v)
 	struct vendor_vcpu *x = v->vendor;
 	bool failed;
 
+	tally(TALLY_VMPTRLD);
 	__asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(x->vmcs.n) : "memory");
 	if (failed)
 		vmx_broken("VMPTRLD", x->vmcs.n);
@@ -179,6 +180,7 @@ static bool enter(struct vcpu *v)
 		count(v, SEPTUM_COUNTER_FLUSHES);
 	}
 	write_back(x);
+	tally(x->root ? TALLY_ROOT_ENTRIES : TALLY_GUEST_ENTRIES);
 	failed = vmx_enter(v->gpr, &x->host_rsp, x->launched);
 	tlb_leave(this_cpu()->id);
 	if (__builtin_expect(failed != 0, 0)) {

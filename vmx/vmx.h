@@ -8,6 +8,7 @@
 #define VMX_VMX_H
 
 #include "arch/x86/cpu.h"
+#include "kernel/tally.h"
 #include "kernel/types.h"
 #include "kernel/vcpu.h"
 #include "mm/tlb.h"
@@ -119,6 +120,7 @@ static inline u64 vmread(u64 field)
 	u64 value;
 	bool failed;
 
+	tally(TALLY_VMREAD);
 	__asm__ volatile("vmread %2, %0" : "=r"(value), "=@ccbe"(failed) : "r"(field));
 	if (__builtin_expect(failed, 0))
 		vmx_broken("VMREAD", field);
@@ -129,6 +131,7 @@ static inline void vmwrite(u64 field, u64 value)
 {
 	bool failed;
 
+	tally(TALLY_VMWRITE);
 	__asm__ volatile("vmwrite %2, %1" : "=@ccbe"(failed) : "r"(field), "r"(value));
 	if (__builtin_expect(failed, 0))
 		vmx_broken("VMWRITE", field);

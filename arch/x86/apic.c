@@ -101,6 +101,7 @@ static void wait_idle(void)
 
 static void send(u32 id, u32 command)
 {
+	tally(TALLY_IPI);
 	u32 high;
 
 	if (x2apic()) {

@@ -3,6 +3,7 @@
 #ifndef ARCH_X86_IO_H
 #define ARCH_X86_IO_H
 
+#include "kernel/tally.h"
 #include "kernel/types.h"
 
 static inline u8 in8(u16 port)
@@ -46,6 +47,7 @@ static inline u64 rdmsr(u32 msr)
 
 static inline void wrmsr(u32 msr, u64 value)
 {
+	tally(TALLY_WRMSR);
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
 }
 
@@ -73,6 +75,8 @@ static inline bool rdmsr_safe(u32 msr, u64 *value)
 static inline bool wrmsr_safe(u32 msr, u64 value)
 {
 	u32 fault = 1;
+
+	tally(TALLY_WRMSR);
 	__asm__ volatile("1: wrmsr\n\t"
 			 "xor %0, %0\n\t"
 			 "2:\n\t" EX_TABLE("1b", "2b")

@@ -68,7 +68,7 @@ static struct {
 	bool ibpb;
 	bool xss_msr;
 	bool xss_other; /* components that Septum does not know: the root may set their bits */
-	bool x87_leak; /* saves and loads x87 pointers only while an exception is pending */
+	bool x87_leak;	/* saves and loads x87 pointers only while an exception is pending */
 	u64 xcr0_root, xcr0_guest, xss;
 	/* First those that change by world_msr_write() only (of DEBUGCTL the processor may clear
 	 * bits), then those that the vCPU writes itself. */
@@ -78,6 +78,7 @@ static struct {
 
 static void xsetbv(u64 value)
 {
+	tally(TALLY_XSETBV);
 	__asm__ volatile("xsetbv" : : "c"(0), "a"((u32)value), "d"((u32)(value >> 32)));
 }
 
@@ -281,6 +282,8 @@ static void extended_switch(struct world *from, struct world *to)
 	const enum method method = has.method;
 	const u64 all = has.xcr0_root;
 
+	tally(TALLY_XSAVE);
+	tally(TALLY_XRSTOR);
 	if (method == METHOD_FXSAVE) {
 		__asm__ volatile("fxsave64 (%0)" : : "r"(from->xsave) : "memory");
 		x87_pointers_clear();

@@ -4,6 +4,7 @@
  */
 #include "guests/bench/protocol.h"
 #include "guests/small/guest.h"
+#include "kernel/tally_list.h"
 
 #define SAMPLE(row, operation)                                                                     \
 	do {                                                                                       \
@@ -67,6 +68,10 @@ static void exits(void)
 {
 	volatile u64 *shared = word(BENCH_SMALL, false);
 
+	for (u32 i = 0; i < BENCH_SAMPLES; i++) {
+		SAMPLE(BENCH_BRACKET, (void)0);
+		SAMPLE(BENCH_FLOOR, call(FLOOR_CALL, 0, 0, 0));
+	}
 	for (u32 i = 0; i < BENCH_SAMPLES; i++) {
 		SAMPLE(BENCH_CPUID, cpuid(0, 0));
 		SAMPLE(BENCH_HYPERCALL, call(63, 0, 0, 0));

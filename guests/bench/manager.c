@@ -4,6 +4,10 @@
  *
  *   BENCH <id> <samples> <min> <median> <zeroing> <entries> <flushes>
  *
+ * and with the counting build (kernel/tally_list.h) also, without those of the bracket,
+ *
+ *   TALLY <id> <what>=<count>..
+ *
  * in ticks of the TSC for one operation. min and median are without zeroing; zeroing, guest entries
  * and flushes of the nested TLB are the most that one sample had.
  */
@@ -14,6 +18,7 @@
 #include "guests/root/build.h"
 #include "guests/root/machine.h"
 #include "guests/small/protocol.h"
+#include "kernel/tally_list.h"
 
 #define POOL_BLOCKS 72ul
 /* Zeroing a frame: iterations of REP STOSQ. */
@@ -34,6 +39,7 @@ static const struct {
 /* What one sample did. */
 struct counts {
 	u64 frames, exits, flushes;
+	u64 tallies[TALLY_COUNT];
 };
 
 static struct {
@@ -48,6 +54,8 @@ static struct counts before;
 static u32 row;
 static bool batch_due;
 static int ended = -1;
+static bool tallying;		 /* Septum counts */
+static u64 looking[TALLY_COUNT]; /* what it takes to look */
 
 /* RUN's value. */
 static inline u64 run(u64 id, u64 vcpu)
@@ -77,6 +85,11 @@ static void look(struct counts *c)
 	c->frames = vm_counter(&vm, SEPTUM_COUNTER_FRAMES_HELD);
 	c->exits = vm_counter(&vm, SEPTUM_COUNTER_EXITS);
 	c->flushes = vm_counter(&vm, SEPTUM_COUNTER_FLUSHES);
+	if (!tallying)
+		return;
+	septum(TALLY_CALL, TALLY_COUNT);
+	for (u32 i = 0; i < TALLY_COUNT; i++)
+		c->tallies[i] = septum(TALLY_CALL, i).value;
 }
 
 static u64 larger(u64 a, u64 b)
@@ -98,6 +111,9 @@ static void sample(u32 of, u64 ticks, u64 own)
 	results[of].most.frames = larger(results[of].most.frames, frames);
 	results[of].most.exits = larger(results[of].most.exits, now.exits - before.exits - own);
 	results[of].most.flushes = larger(results[of].most.flushes, now.flushes - before.flushes);
+	for (u32 i = 0; i < TALLY_COUNT; i++)
+		results[of].most.tallies[i] =
+			larger(results[of].most.tallies[i], now.tallies[i] - before.tallies[i]);
 }
 
 static __attribute__((noinline)) void port_write(u64 port, u64 value)
@@ -178,6 +194,12 @@ static inline u32 answer_all(void)
 /* One RUN applies the verdicts on all vCPUs and runs each to its next event. */
 static void batch(void)
 {
+	struct counts once, twice;
+
+	look(&once);
+	look(&twice);
+	for (u32 i = 0; i < TALLY_COUNT; i++)
+		looking[i] = twice.tallies[i] - once.tallies[i];
 	run(vm.id, SEPTUM_ALL); /* to everyone's first: shared */
 	for (u32 i = 0; i < 2 * BENCH_SAMPLES + 2; i++) {
 		u32 of = i % 2 ? BENCH_BATCH_P : BENCH_BATCH_S;
@@ -200,6 +222,26 @@ static void batch(void)
 	}
 }
 
+static void tallies_print(u32 of)
+{
+	static const char *const names[TALLY_COUNT] = {
+#define X(name, id) id,
+		TALLY_LIST(X)
+#undef X
+	};
+	bool batched = of == BENCH_BATCH_P || of == BENCH_BATCH_S;
+	const u64 *own = batched ? looking : results[BENCH_BRACKET].most.tallies;
+
+	if (!tallying || of == BENCH_BRACKET)
+		return;
+	print("TALLY %s", rows[of].id);
+	for (u32 i = 0; i < TALLY_COUNT; i++) {
+		if (results[of].most.tallies[i] != own[i])
+			print(" %s=%lu", names[i], results[of].most.tallies[i] - own[i]);
+	}
+	print("\n");
+}
+
 static void report(u32 of)
 {
 	u64 *ticks = results[of].ticks;
@@ -219,6 +261,7 @@ static void report(u32 of)
 	print("BENCH %s %u %lu %lu %lu %lu %lu\n", rows[of].id, count, (ticks[0] + each - 1) / each,
 	      (ticks[count / 2] + each - 1) / each, results[of].most.frames * ZEROING / each,
 	      results[of].most.exits, results[of].most.flushes);
+	tallies_print(of);
 }
 
 /* Runs one guest to its end. False: it failed. */
@@ -262,6 +305,7 @@ int root_main(void)
 	};
 
 	intel = cpu_is_intel();
+	tallying = septum(TALLY_CALL, TALLY_COUNT).status == SEPTUM_OK;
 	build.shared_bit = septum(SEPTUM_CALL_INFO, SEPTUM_INFO_SHARED_BIT_MAX).value;
 	vm.pool = pool_make(POOL_BLOCKS);
 	if (!guest(&build, "body=bench") || !guest(&with_apic, "body=timer"))

@@ -5,6 +5,8 @@
 
 /* X(name, id in the table, operations in one sample) */
 #define BENCH_ROWS(X)                                                                              \
+	X(BRACKET, "bracket", 1)                                                                   \
+	X(FLOOR, "floor", 1)                                                                       \
 	X(CPUID, "cpuid", 1)                                                                       \
 	X(HYPERCALL, "hypercall", 1)                                                               \
 	X(PIO, "pio-manager", 1)                                                                   \
