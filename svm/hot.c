@@ -14,11 +14,11 @@ static bool hot_can_skip(const struct vmcb *vmcb, u8 length)
 }
 
 /* RIP behind the instruction, or false: somebody else must look. */
-static bool hot_skip(struct vmcb *vmcb, u8 length)
+static bool hot_skip(struct vendor_vcpu *s, struct vmcb *vmcb, u8 length)
 {
 	if (!hot_can_skip(vmcb, length))
 		return false;
-	vmcb->save.rip += length;
+	vmcb->save.rip = s->entry_rip = vmcb->save.rip + length;
 	vmcb->control.shadow &= ~SHADOW_STI_SS;
 	return true;
 }
@@ -30,7 +30,6 @@ static inline void hot_done(struct vcpu *v, struct vmcb *vmcb)
 	tally(TALLY_GUEST_ENTRIES);
 	vmcb->control.tlb_control = TLB_KEEP;
 	vmcb->control.clean = CLEAN_ALL;
-	v->vendor->entry_rip = vmcb->save.rip;
 }
 
 /* WRMSR of a guest with a local APIC: its timer and the end of its interrupts. Not inlined: the
@@ -48,7 +47,7 @@ static __attribute__((noinline)) bool hot_msr(struct vcpu *v)
 	    !v->has_apic || !hot_can_skip(vmcb, length) ||
 	    !lapic_hot(v, (u32)v->gpr[RCX], value, tpr, open, &vector))
 		return false;
-	hot_skip(vmcb, length);
+	hot_skip(v->vendor, vmcb, length);
 	if (vector >= 0)
 		vmcb->control.event = EVENT_VALID | EVENT_TYPE_INTR | (u64)vector;
 	count(v, SEPTUM_COUNTER_EXIT_MSR);
@@ -60,7 +59,7 @@ static inline bool hot_cpuid(struct vcpu *v, struct vmcb *vmcb)
 {
 	const u32 *plain;
 
-	if (!hot_skip(vmcb, svm_length(vmcb, 2)))
+	if (!hot_skip(v->vendor, vmcb, svm_length(vmcb, 2)))
 		return false;
 	plain = v->has_apic ? NULL : cpuid_plain((u32)vmcb->save.rax);
 	if (plain != NULL) {
@@ -80,13 +79,13 @@ static inline bool hot_cpuid(struct vcpu *v, struct vmcb *vmcb)
 
 static inline bool hot_call(struct vcpu *v, struct vmcb *vmcb)
 {
-	u64 mask = svm_long_mode(vmcb) ? ~0ul : 0xfffffffful;
 	s64 answer;
 
-	if (!guest_call_answer(vmcb->save.rax & mask, vmcb->save.cpl, &answer) ||
-	    !hot_skip(vmcb, svm_length(vmcb, 3)))
+	/* Outside of 64-bit mode registers are narrower. */
+	if (!svm_long_mode(vmcb) || !guest_call_answer(vmcb->save.rax, vmcb->save.cpl, &answer) ||
+	    !hot_skip(v->vendor, vmcb, svm_length(vmcb, 3)))
 		return false;
-	vmcb->save.rax = (u64)answer & mask;
+	vmcb->save.rax = (u64)answer;
 	count(v, SEPTUM_COUNTER_EXIT_HYPERCALL);
 	hot_done(v, vmcb);
 	return true;
