@@ -56,7 +56,7 @@ static void sleep(const struct vcpu *v)
 		cpu_sleep_until(lapic_alarm(v));
 	else if (v->dead || v->wait != WAIT_EVENT || ring->broken)
 		cpu_sleep();
-	else /* not MWAIT: nothing would bound it when the processor misses a write of the root's */
+	else
 		cpu_sleep_poll();
 }
 
@@ -140,8 +140,10 @@ static void leave(struct vcpu *v)
 
 static void wait_left(struct vcpu *v)
 {
+	u64 since = 0;
+
 	while (!cpu_is_idle(v->cpu))
-		cpu_relax();
+		cpu_await(v->cpu, &since);
 	cpu_set(v, 0);
 }
 

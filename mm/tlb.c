@@ -50,8 +50,11 @@ u64 tlb_invalidate(struct tlb *tlb)
 	}
 	/* All have been kicked before the first is waited for. */
 	for (; behind != 0; behind &= behind - 1) {
-		while (is_behind((unsigned)__builtin_ctzl(behind), tlb, epoch))
-			cpu_relax();
+		unsigned cpu = (unsigned)__builtin_ctzl(behind);
+		u64 since = 0;
+
+		while (is_behind(cpu, tlb, epoch))
+			cpu_await(cpu, &since);
 	}
 	return epoch;
 }

@@ -79,7 +79,9 @@ static inline void tlb_leave(unsigned cpu)
 
 /* Makes a CPU leave guest mode, or not enter it; does not wait. */
 void cpu_kick(unsigned cpu);
-/* A turn of a loop that waits for another CPU. */
-void cpu_relax(void);
+/* A turn of a loop that waits for CPU `cpu`. `*since` is 0 before the first turn. No CPU keeps
+ * another waiting for long, so when this has lasted far longer than anything can take, Septum
+ * itself is broken: it panics and names the CPU. */
+void cpu_await(unsigned cpu, u64 *since);
 
 #endif

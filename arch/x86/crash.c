@@ -124,13 +124,13 @@ static void crash_work(void)
 	for (unsigned round = 0; round < WORK_ROUNDS; round++) {
 		for (unsigned cpu = 1; cpu < cpu_count; cpu++) {
 			while (!cpu_run_on(cpu, work_count, &done))
-				cpu_relax();
+				cpu_pause();
 		}
 		cpus_flush();
 	}
 	for (unsigned cpu = 1; cpu < cpu_count; cpu++) {
 		while (!cpu_is_idle(cpu))
-			cpu_relax();
+			cpu_pause();
 	}
 	printk(LOG_INFO, "work: each of %u guest CPUs was given work %u times, and did it: %s",
 	       cpu_count - 1, WORK_ROUNDS, done == wanted_rounds ? "yes" : "no");
@@ -146,11 +146,11 @@ static void kick_root(void *argument)
 
 	(void)argument;
 	while (READ_ONCE(tlb_cpus[0].tlb) != root_tlb())
-		cpu_relax();
+		cpu_pause();
 	for (unsigned round = 0; round < KICK_ROUNDS; round++) {
 		tlb_invalidate(root_tlb());
 		for (start = rdtsc(); rdtsc() - start < KICK_TICKS;)
-			cpu_relax();
+			cpu_pause();
 	}
 	printk(LOG_INFO, "kick: %u flushes fetched the root out of guest mode: %s", KICK_ROUNDS,
 	       root_tlb()->kick_count != 0 ? "yes" : "no");
@@ -159,6 +159,26 @@ static void kick_root(void *argument)
 static void crash_kick_root(void)
 {
 	cpu_run_on(1, kick_root, NULL);
+}
+
+/* In guest mode, as it says, and never out of it again. */
+static void deaf(void *table)
+{
+	tlb_enter(table, cpu_self());
+	cpu_halt_forever();
+}
+
+static void crash_deaf_cpu(void)
+{
+	static struct tlb table;
+	unsigned cpu = cpu_count - 1;
+
+	cpu_patience = 1ul << 28;
+	tlb_init(&table);
+	cpu_run_on(cpu, deaf, &table);
+	while (READ_ONCE(tlb_cpus[cpu].tlb) != &table)
+		cpu_pause();
+	tlb_invalidate(&table);
 }
 
 static void panic_now(void *argument)
@@ -205,6 +225,7 @@ static const struct {
 	{"machine-check", crash_machine_check, false},
 	{"guest-cpu", crash_guest_cpu, true},
 	{"all-cpus", crash_all_cpus, true},
+	{"deaf-cpu", crash_deaf_cpu, true},
 };
 
 static u32 wanted; /* one bit for each way */
@@ -224,7 +245,7 @@ static bool parse_crash(const char *value)
 CMDLINE_OPTION(crash, "crash",
 	       "work|kick-root|fixup|nmi|assert|ud|divide|gp|null|text|data|rodata|identity|stack|"
 	       "machine-check|"
-	       "guest-cpu|all-cpus",
+	       "guest-cpu|all-cpus|deaf-cpu",
 	       "for tests: break Septum in this way once it is up", parse_crash);
 
 static void crash(bool late)

@@ -3,7 +3,6 @@
  *
  * void cpu_sleep(void)
  * void cpu_sleep_open(void)	interrupts on meanwhile
- * void cpu_sleep_on(const volatile u32 *word [rdi], u32 value [esi])
  *
  * In:  interrupts off, GS base is Septum's.
  * Out: as a C function.
@@ -36,24 +35,5 @@ cpu_sleep_open_end:
 	cli
 	ret
 	.size cpu_sleep_open, . - cpu_sleep_open
-
-	.globl cpu_sleep_on, cpu_sleep_on_start, cpu_sleep_on_end
-	.type cpu_sleep_on, @function
-cpu_sleep_on:
-cpu_sleep_on_start:
-	mov	%rdi, %rax
-	xor	%ecx, %ecx
-	xor	%edx, %edx
-	monitor
-	cmpw	$0, %gs:CPU_NMI_SEEN
-	jne	cpu_sleep_on_end
-	cmp	%esi, (%rdi)
-	jne	cpu_sleep_on_end
-	xor	%eax, %eax
-	xor	%ecx, %ecx
-	mwait
-cpu_sleep_on_end:
-	ret
-	.size cpu_sleep_on, . - cpu_sleep_on
 
 	.section .note.GNU-stack, "", @progbits

@@ -33,7 +33,7 @@ CMDLINE_OPTION(cpus, "cpus", "N", "use at most N processors; the first is the ro
 /* ---- Reaching and sleeping ---- */
 
 extern const char cpu_sleep_open_start[], cpu_sleep_open_end[];
-extern const char cpu_sleep_start[], cpu_sleep_end[], cpu_sleep_on_start[], cpu_sleep_on_end[];
+extern const char cpu_sleep_start[], cpu_sleep_end[];
 
 void cpu_kick(unsigned cpu)
 {
@@ -59,8 +59,17 @@ unsigned cpu_self(void)
 	return this_cpu()->id;
 }
 
-void cpu_relax(void)
+u64 cpu_patience = 1ul << 36;
+
+void cpu_await(unsigned cpu, u64 *since)
 {
+	u64 now = rdtsc();
+
+	if (*since == 0)
+		*since = now;
+	if (now - *since > cpu_patience)
+		panic("CPU %u does not answer: CPU %u has waited for it for %lu ticks", cpu,
+		      this_cpu()->id, now - *since);
 	cpu_pause();
 }
 
@@ -85,19 +94,6 @@ void cpu_sleep_until(u64 when)
 void interrupts_take(void)
 {
 	__asm__ volatile("sti; nop; cli" : : : "memory");
-}
-
-bool cpu_monitors(void)
-{
-	struct cpuid id;
-
-	if ((cpuid(1, 0).ecx & BIT(3)) == 0)
-		return false;
-	if (!cpu_features.under_hypervisor)
-		return true;
-	id = cpuid(0x40000000, 0);
-	/* "TCGTCGTCGTCG" */
-	return id.ebx != 0x54474354 || id.ecx != 0x43544743 || id.edx != 0x47435447;
 }
 
 enum stopper { STOPPER_NONE = -1 };
@@ -177,11 +173,13 @@ void cpus_flush(void)
 		cpu_kick(i);
 	}
 	for (unsigned i = 0; i < cpu_count; i++) {
+		u64 since = 0;
+
 		while (i != me && __atomic_load_n(&cpu_table[i].flush, __ATOMIC_ACQUIRE)) {
 			/* Its own request may be waiting for this CPU, in a section without NMIs.
 			 */
 			flush_if_asked(&cpu_table[me]);
-			cpu_pause();
+			cpu_await(i, &since);
 		}
 	}
 	paging_flush();
@@ -426,7 +424,6 @@ void smp_start(void)
 
 	nmi_window_add(cpu_sleep_start, cpu_sleep_end, cpu_sleep_end);
 	nmi_window_add(cpu_sleep_open_start, cpu_sleep_open_end, cpu_sleep_open_end);
-	nmi_window_add(cpu_sleep_on_start, cpu_sleep_on_end, cpu_sleep_on_end);
 	problem = apic_setup();
 	if (problem == NULL && !vendor->preempts)
 		timer_setup();

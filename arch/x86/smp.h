@@ -43,8 +43,10 @@ bool cpu_is_idle(unsigned cpu);
 /* This CPU's number. */
 unsigned cpu_self(void);
 
-/* cpu_kick() and cpu_relax() are declared in mm/tlb.h, which needs them too. A kick costs nothing
+/* cpu_kick() and cpu_await() are declared in mm/tlb.h, which needs them too. A kick costs nothing
  * if one is already on its way. */
+/* TSC ticks after which cpu_await() gives up: 17 s at 4 GHz. */
+extern u64 cpu_patience;
 /* This CPU has been kicked since the last call. */
 bool kick_take(void);
 /* .. and that is not taken yet. */
@@ -52,17 +54,12 @@ bool kick_pending(void);
 /* Sleeps until this CPU is kicked, or returns at once if it has been and that is not taken yet. May
  * also return without a cause. */
 void cpu_sleep(void);
-/* The same, and also returns when `*word` is not `value` (then soon, if the memory may be written
- * by others). Only if cpu_monitors(). */
-void cpu_sleep_on(const volatile u32 *word, u32 value);
 /* The same, and also returns after SEPTUM_POLL_MICROSECONDS. On a guest CPU. */
 void cpu_sleep_poll(void);
 /* The same, and also returns about TSC `when`. On a guest CPU. */
 void cpu_sleep_until(u64 when);
 /* Takes, and forgets, the interrupts that wait for this guest CPU. */
 void interrupts_take(void);
-/* MONITOR and MWAIT are there and truly sleep; QEMU's only spins. */
-bool cpu_monitors(void);
 
 /* Stops all other CPUs for good (panic, the end of the machine); waits a moment for them. False:
  * another CPU is about to stop this one. */

@@ -161,9 +161,12 @@ void cpu_kick(unsigned cpu)
 	guests[cpu].kicked = true;
 }
 
-void cpu_relax(void)
+void cpu_await(unsigned awaited, u64 *since)
 {
 	bool any = false;
+
+	assert_true(awaited < FAKE_CPUS);
+	++*since;
 
 	if (fake_kick_hook != NULL)
 		return;

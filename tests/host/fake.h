@@ -61,7 +61,7 @@ extern u64 fake_device;
 
 enum fake_kind { FAKE_READ, FAKE_WRITE, FAKE_EXEC };
 
-/* Kicks sent to each CPU. A kicked CPU goes on until somebody waits for it (cpu_relax()). */
+/* Kicks sent to each CPU. A kicked CPU goes on until somebody waits for it (cpu_await()). */
 extern unsigned fake_kicks[FAKE_CPUS];
 /* Instead of all that, if not NULL. */
 extern void (*fake_kick_hook)(unsigned cpu);

@@ -274,7 +274,7 @@ static void each_bad_argument_has_its_error_and_changes_nothing(void **state)
 		{C(VM_COUNTER), {B, 1, 0}, E_NO_VCPU, 2},
 		{C(VM_COUNTER), {B, HUGE - 1, 0}, E_NO_VCPU, 2},
 		{C(VM_COUNTER), {B, 0, 15}, E_ARG, 3},
-		{C(VM_COUNTER), {B, HUGE, 34}, E_ARG, 3},
+		{C(VM_COUNTER), {B, HUGE, SEPTUM_COUNTER_END}, E_ARG, 3},
 		{C(VM_COUNTER), {B, HUGE, HUGE}, E_ARG, 3},
 
 		{C(SLOT_ADD), {0, 0x5000, 1, FREE, SP}, E_NO_VM, 1},

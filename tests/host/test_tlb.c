@@ -38,8 +38,10 @@ u64 __wrap_tlb_invalidate(struct tlb *tlb)
 	if (variant == NO_WAIT)
 		cpu_kick(1);
 	if (variant == WRONG_CPU) {
+		u64 since = 0;
+
 		cpu_kick(2);
-		cpu_relax();
+		cpu_await(2, &since);
 	}
 	return tlb->epoch;
 }
