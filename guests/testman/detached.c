@@ -92,32 +92,82 @@ SCENARIO(detached_stopped_while_it_spins)
 	/* The harness destroys the VM while it runs. */
 }
 
+static u64 next_random(u64 *state)
+{
+	*state = *state * 6364136223846793005ul + 1442695040888963407ul;
+	return *state >> 33;
+}
+
+/* E_STATE: it is detached, or not, or dead. */
+static bool may(u64 status)
+{
+	return status == SEPTUM_OK || status == SEPTUM_E_STATE || status == SEPTUM_E_BUSY;
+}
+
+/* Something that may come at any moment. `yields`: the guest's vCPUs come to an event by
+ * themselves, so that RUN returns. */
+static bool disturb(u64 random, bool yields)
+{
+	u64 vcpu = random >> 8 & 1, id = test.vm.id;
+
+	switch (random & 7) {
+	case 0: /* a new manager, which takes nobody's word for anything */
+		CHECK_OR_FALSE(vm_adopt(&test.vm).status == SEPTUM_OK);
+		tally_start();
+		/* fall through */
+	case 1:
+		CHECK_OR_FALSE(may(septum(SEPTUM_CALL_VCPU_ATTACH, id, vcpu).status));
+		if (yields)
+			CHECK_OR_FALSE(may(septum(SEPTUM_CALL_RUN, id, vcpu).status));
+		break;
+	case 2:
+		CHECK_OR_FALSE(may(septum(SEPTUM_CALL_VCPU_INTERRUPT, id, vcpu, 0x40).status));
+		break;
+	case 3:
+		if (yields)
+			CHECK_OR_FALSE(septum(SEPTUM_CALL_RUN, id, SEPTUM_ALL).status == SEPTUM_OK);
+		break;
+	default:
+		break;
+	}
+	for (u64 i = 0; i < 2; i++)
+		CHECK_OR_FALSE(
+			may(septum(SEPTUM_CALL_VCPU_DETACH, id, i, 1 + (i ^ (random >> 9 & 1)))
+				    .status));
+	return true;
+}
+
 SCENARIO(detached_destroyed_at_random)
 {
-	u64 end = tsc_read() + number("destroy", 3) * 1000000000ul, random = tsc_read(), count = 0;
-	u64 start = memory_mark();
+	u64 end = tsc_read() + number("destroy", 3) * 1000000000ul, random = tsc_read();
+	u64 start = memory_mark(), guests = 0, disturbances = 0;
 	static const char *const bodies[] = {"stuck", "race rounds=100000", "turns rounds=100000"};
 
 	if (!enough_cpus(3))
 		return;
-	while (tsc_read() < end || count < 3) {
+	while (tsc_read() < end || guests < 3) {
 		struct build build = build_sw_bit;
 		struct septum_event e;
+		u64 until, next = 0, body = next_random(&random) % 3;
 
-		random = random * 6364136223846793005ul + 1442695040888963407ul;
 		build.vcpus = 2;
-		CHECK(guest_begin(&build, bodies[(random >> 33) % 3]));
-		CHECK(detach(0, 1 + (random >> 40) % 2));
-		CHECK(detach(1, 1 + ((random >> 40) + 1) % 2));
-		for (u64 until = tsc_read() + (random >> 20) % 50000000; tsc_read() < until;) {
+		CHECK(guest_begin(&build, bodies[body]));
+		tally_start();
+		until = tsc_read() + next_random(&random) % 100000000;
+		while (tsc_read() < until) {
+			if (tsc_read() >= next) {
+				CHECK(disturb(next_random(&random), body != 0));
+				disturbances++;
+				next = tsc_read() + next_random(&random) % 10000000;
+			}
 			if (event_take(&test.vm, &e) && e.vcpu == 0)
 				take(&e);
 		}
 		CHECK(world_clean());
 		memory_release(start);
-		count++;
+		guests++;
 	}
-	print("     %lu guests\n", count);
+	print("     %lu guests, disturbed %lu times\n", guests, disturbances);
 }
 
 #define DOORBELL    0x50u

@@ -33,7 +33,7 @@ bool serve(u32 vcpus, u64 ticks);
 /* No event came twice or never, and all but `open` of them have one outcome. */
 bool each_answered_once(u64 open);
 
-#define PATIENCE 20000000000ul /* TSC ticks */
+#define PATIENCE 100000000000ul /* TSC ticks */
 
 /* NAME=n of the command line. */
 u64 number(const char *name, u64 otherwise);
