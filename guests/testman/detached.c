@@ -160,7 +160,7 @@ SCENARIO(detached_destroyed_at_random)
 				disturbances++;
 				next = tsc_read() + next_random(&random) % 10000000;
 			}
-			if (event_take(&test.vm, &e) && e.vcpu == 0)
+			if (room() && event_take(&test.vm, &e) && e.vcpu == 0)
 				take(&e);
 		}
 		CHECK(world_clean());

@@ -177,14 +177,33 @@ void take(const struct septum_event *e)
 	}
 }
 
+bool room(void)
+{
+	outcomes();
+	return test.vm.completion_head - tally.looked < ANSWERS;
+}
+
+static void standstill(void)
+{
+	volatile struct septum_ring *r = test.vm.ring;
+
+	print("     %lu events, %lu outcomes; events %u..%u, completions %u..%u\n", tally.events,
+	      tally.outcomes, r->event_tail, r->event_head, r->completion_tail, r->completion_head);
+	print("     RUN: %s\n",
+	      status_name(septum(SEPTUM_CALL_RUN, test.vm.id, SEPTUM_ALL).status));
+	for (u32 v = 0; v < test.vm.vcpus; v++)
+		print("     vCPU %u: 0x%lx, %lu exits\n", v,
+		      septum(SEPTUM_CALL_VCPU_INFO, test.vm.id, v).value,
+		      septum(SEPTUM_CALL_VM_COUNTER, test.vm.id, v, SEPTUM_COUNTER_EXITS).value);
+}
+
 bool serve(u32 vcpus, u64 ticks)
 {
 	u64 last = tsc_read();
 	struct septum_event e;
 
 	while (tally.done < vcpus && !tally.bad && !tally.wrong && tsc_read() - last < ticks) {
-		outcomes();
-		if (event_take(&test.vm, &e)) {
+		if (room() && event_take(&test.vm, &e)) {
 			take(&e);
 			last = tsc_read();
 		} else if (tally.runs) {
@@ -196,6 +215,8 @@ bool serve(u32 vcpus, u64 ticks)
 	outcomes();
 	if (tally.wrong)
 		print("     %s\n", tally.wrong);
+	if (tally.done != vcpus)
+		standstill();
 	CHECK_OR_FALSE(!tally.wrong);
 	CHECK_OR_FALSE(!tally.bad && tally.done == vcpus);
 	CHECK_OR_FALSE(!tally.refused);

@@ -27,13 +27,16 @@ void take(const struct septum_event *event);
 void answer(const struct septum_event *event);
 /* Looks at what Septum has said of the completions since the last look. */
 void outcomes(void);
+/* .. and is there a slot for another answer? Finished in any order, those of the slowest vCPU keep
+ * their slot and all behind it. */
+bool room(void);
 /* Serves the rings until so many vCPUs have ended. False, and the scenario has failed: nothing has
  * come for `ticks`, or something was wrong. */
 bool serve(u32 vcpus, u64 ticks);
 /* No event came twice or never, and all but `open` of them have one outcome. */
 bool each_answered_once(u64 open);
 
-#define PATIENCE 100000000000ul /* TSC ticks */
+#define PATIENCE 200000000000ul /* TSC ticks */
 
 /* NAME=n of the command line. */
 u64 number(const char *name, u64 otherwise);
