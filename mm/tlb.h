@@ -83,5 +83,7 @@ void cpu_kick(unsigned cpu);
  * another waiting for long, so when this has lasted far longer than anything can take, Septum
  * itself is broken: it panics and names the CPU. */
 void cpu_await(unsigned cpu, u64 *since);
+/* A turn of any other such loop. */
+void cpu_relax(void);
 
 #endif

@@ -128,11 +128,10 @@ static void fetch_out(void)
 {
 	while (shadow.wanted != 0) {
 		unsigned cpu = (unsigned)__builtin_ctzl(shadow.wanted);
-		u64 since = 0;
 
 		cpu_kick(cpu);
 		while (__atomic_load_n(&shadow.inside[cpu], __ATOMIC_SEQ_CST) != 0)
-			cpu_await(cpu, &since);
+			cpu_relax();
 		shadow.wanted &= ~BIT(cpu);
 	}
 }

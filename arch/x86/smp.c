@@ -59,6 +59,11 @@ unsigned cpu_self(void)
 	return this_cpu()->id;
 }
 
+void cpu_relax(void)
+{
+	cpu_pause();
+}
+
 u64 cpu_patience = 1ul << 36;
 
 void cpu_await(unsigned cpu, u64 *since)

@@ -452,8 +452,8 @@ enum septum_trace {
  * and before it advances `completion_tail` past one it stores the outcome in the completion's
  * `status`. A refused completion leaves its event outstanding under the same seq, except that after
  * E_STALE the vCPU looks at its access again, which may resolve it or post a new event. Those of
- * detached vCPUs are finished in any order, and `completion_tail` waits for the slowest: who answers
- * such vCPUs looks at it before writing another.
+ * detached vCPUs are finished in any order, and `completion_tail` waits for the slowest: who
+ * answers such vCPUs looks at it before writing another.
  */
 #define SEPTUM_RING_ENTRIES	 64u
 #define SEPTUM_RING_MAGIC	 0x52505453u /* "STPR" */

@@ -163,10 +163,15 @@ void cpu_kick(unsigned cpu)
 
 void cpu_await(unsigned awaited, u64 *since)
 {
-	bool any = false;
-
 	assert_true(awaited < FAKE_CPUS);
 	++*since;
+	cpu_relax();
+}
+
+void cpu_relax(void)
+{
+	bool any = false;
+
 
 	if (fake_kick_hook != NULL)
 		return;

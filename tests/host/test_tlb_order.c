@@ -63,8 +63,9 @@ static struct sim_cpu {
 } cpus[CPUS];
 static ucontext_t scheduler;
 static unsigned running;
-static u64 changes;	     /* of memory */
-static bool locks_are_plain; /* the broken machine: a SEQ_CST store is any store */
+static u64 changes; /* of memory */
+/* What is broken: a barrier that the code asks for and does not get. */
+static enum { NOTHING, ENTER, FENCE, SEEN, BROKEN } broken;
 
 static u64 mixed(u64 hash, u64 value)
 {
@@ -89,7 +90,7 @@ static void write_one(struct sim_cpu *cpu)
 
 static void tso_fence(bool full)
 {
-	while (full && cpus[running].buffered != 0)
+	while (full && broken != FENCE && cpus[running].buffered != 0)
 		write_one(&cpus[running]);
 }
 
@@ -115,11 +116,15 @@ static void tso_store(void *to, u64 value, bool locked)
 	struct sim_cpu *cpu = &cpus[running];
 
 	pause_step();
-	assert_true(cpu->buffered < STORES);
+	if (cpu->buffered == STORES)
+		write_one(cpu);
 	cpu->buffer[cpu->buffered].to = to;
 	cpu->buffer[cpu->buffered++].value = value;
 	cpu->history = mixed(cpu->history, 1);
-	tso_fence(locked && !locks_are_plain);
+	if ((broken == ENTER && to == &tlb_cpus[1].tlb) || (broken == SEEN && to == &tlb.seen[1]))
+		return;
+	while (locked && cpu->buffered != 0)
+		write_one(cpu);
 }
 
 static u64 tso_add(u64 *to, u64 value)
@@ -129,7 +134,8 @@ static u64 tso_add(u64 *to, u64 value)
 	/* Nobody else looks at the counters. */
 	if (to == &tlb.epoch)
 		pause_step();
-	tso_fence(true);
+	while (cpus[running].buffered != 0)
+		write_one(&cpus[running]);
 	old = *to;
 	*to += value;
 	changes++;
@@ -348,31 +354,35 @@ static bool some_order_is_stale(void)
 		}
 	} while (!stale && depth > 0);
 	free(seen);
-	printf("%s: %lu states\n", locks_are_plain ? "without the barrier" : "as it is", states);
+	printf("broken: %u, conversions: %u, states: %lu\n", broken, rounds, states);
 	return stale;
 }
 
 static void no_order_of_stores_lets_a_stale_translation_be_used(void **state)
 {
 	(void)state;
-	locks_are_plain = false;
+	broken = NOTHING;
 	for (rounds = 1; rounds <= 2; rounds++)
 		assert_false(some_order_is_stale());
 }
 
-static void without_the_barrier_some_order_does(void **state)
+static void without_one_of_the_barriers_some_order_does(void **state)
 {
 	(void)state;
-	locks_are_plain = true;
-	rounds = 1;
-	assert_true(some_order_is_stale());
+	for (broken = ENTER; broken < BROKEN; broken++) {
+		bool found = false;
+
+		for (rounds = 1; rounds <= 2 && !found; rounds++)
+			found = some_order_is_stale();
+		assert_true(found);
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_order_of_stores_lets_a_stale_translation_be_used),
-		cmocka_unit_test(without_the_barrier_some_order_does),
+		cmocka_unit_test(without_one_of_the_barriers_some_order_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
