@@ -172,7 +172,6 @@ void cpu_relax(void)
 {
 	bool any = false;
 
-
 	if (fake_kick_hook != NULL)
 		return;
 	for (unsigned cpu = 0; cpu < FAKE_CPUS; cpu++) {
