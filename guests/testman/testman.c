@@ -368,10 +368,13 @@ static bool selected(const struct scenario *s, const char *names)
 		return true;
 	if (strcmp(names, "quick") == 0)
 		return s->quick;
+	if (strcmp(names, "detached") == 0)
+		return strncmp(s->name, "detached_", 9) == 0;
 	return listed(s, names);
 }
 
-/* Options: scenario=all|quick|NAME,NAME.. except=NAME,NAME.. after=NAME (begins behind that one).
+/* Options: scenario=all|quick|detached|NAME,NAME.. except=NAME,NAME.. after=NAME (begins behind
+ * that one).
  */
 int root_main(void)
 {
