@@ -294,6 +294,8 @@ static u32 execute(u32 number, u64 address)
 
 bool model_psp_find(void)
 {
+	if (!crypto_selftest())
+		return false;
 	psp.response = PSP_RESPONSE;
 	return true;
 }

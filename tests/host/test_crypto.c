@@ -151,6 +151,12 @@ static void ecdsa_of_rfc_6979(void **state)
 	assert_false(crypto_p384_sign(key, digest, signature));
 }
 
+static void the_library_is_sound(void **state)
+{
+	(void)state;
+	assert_true(crypto_selftest());
+}
+
 /* What was measured, with room for another compiler; a stack that overflows here is silent there.
  */
 static void the_stack_is_large_enough(void **state)
@@ -167,6 +173,7 @@ int main(void)
 		cmocka_unit_test(hmac_of_rfc_4231),
 		cmocka_unit_test(gcm_test_case_16),
 		cmocka_unit_test(ecdsa_of_rfc_6979),
+		cmocka_unit_test(the_library_is_sound),
 		cmocka_unit_test(the_stack_is_large_enough),
 	};
 
