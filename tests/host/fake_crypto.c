@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* model/crypto_call.S for a user program, whose FS base has to stay. The library runs on the stack that it
- * was given, as in the hypervisor. */
+/* model/crypto_call.S for a user program, whose FS base has to stay. The library runs on the stack
+ * that it was given, as in the hypervisor. */
 #include "model/crypto_impl.h"
 
 void crypto_call(void (*work)(void *argument), void *argument, void *top, const void *guard,
