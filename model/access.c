@@ -160,21 +160,20 @@ static void map_private(struct space *space, const struct view *view, u64 raw_gp
 			const struct nested_leaf *leaf, unsigned level, u64 entry)
 {
 	u64 gpa = raw_gpa & ~shadow_c_bit();
-	u64 gfn = gpa >> PAGE_SHIFT, pages, frame;
+	u64 gfn = gpa >> PAGE_SHIFT, frame = ALIGN_DOWN(leaf->frame, BLOCK_PAGES);
+	u64 first = ALIGN_DOWN(gfn, BLOCK_PAGES);
 
 	/* A page that is used through its other alias too would change its form at each turn. */
-	if (level == LEVEL_2M && !view->snp) {
-		frame = ALIGN_DOWN(leaf->frame, BLOCK_PAGES);
+	if (level == LEVEL_2M && !view->snp && !form_block_is_plain(frame, view->asid, first)) {
 		for (u64 i = 0; i < BLOCK_PAGES; i++) {
 			if (form_is_raw_mapped(frame + i))
 				level = LEVEL_4K;
 		}
 	}
-	pages = LEVEL_PAGES(level);
-	frame = ALIGN_DOWN(leaf->frame, pages);
-	gfn = ALIGN_DOWN(gfn, pages);
-	for (u64 i = 0; i < pages; i++)
-		form_set_plain(frame + i, view->asid, gfn + i);
+	if (level == LEVEL_2M)
+		form_block_set_plain(frame, view->asid, first);
+	else
+		form_set_plain(leaf->frame, view->asid, gfn);
 	place(space, raw_gpa, level, leaf->frame, entry | LEAF_PRIVATE);
 }
 
@@ -183,17 +182,18 @@ static void map_raw(struct space *space, const struct view *view, u64 raw_gpa,
 {
 	u64 gpa = raw_gpa & ~shadow_c_bit(), gfn = gpa >> PAGE_SHIFT;
 	unsigned level = writable ? level_for(leaf, gpa) : LEVEL_4K;
-	u64 frame = ALIGN_DOWN(leaf->frame, BLOCK_PAGES), pages;
+	u64 frame = ALIGN_DOWN(leaf->frame, BLOCK_PAGES), first = ALIGN_DOWN(gfn, BLOCK_PAGES);
 
-	for (u64 i = 0; level == LEVEL_2M && i < BLOCK_PAGES; i++) {
-		if (shadow_is_plain(pfn(frame + i)))
-			level = LEVEL_4K;
+	if (level == LEVEL_2M && !form_block_is_raw(frame, view->asid, first)) {
+		for (u64 i = 0; i < BLOCK_PAGES; i++) {
+			if (shadow_is_plain(pfn(frame + i)))
+				level = LEVEL_4K;
+		}
+		if (level == LEVEL_2M)
+			form_block_set_raw(frame, view->asid, first);
 	}
-	pages = LEVEL_PAGES(level);
-	frame = ALIGN_DOWN(leaf->frame, pages);
-	gfn = ALIGN_DOWN(gfn, pages);
-	for (u64 i = 0; i < pages; i++)
-		form_set_raw(frame + i, view->asid, gfn + i);
+	if (level == LEVEL_4K)
+		form_set_raw(leaf->frame, view->asid, gfn);
 	/* A fetch is private, so it may not use this leaf. */
 	place(space, raw_gpa, level, leaf->frame,
 	      LEAF_BASE | LEAF_NX | (leaf->write && writable ? LEAF_WRITE : 0));
@@ -273,7 +273,10 @@ enum shadow_result shadow_access(struct space *space, const struct view *view, u
 	reply->pfn = pfn(leaf.frame);
 	if (enc)
 		return access_private(space, view, raw_gpa, access, &leaf, reply);
-	writable = unassigned(leaf.frame, leaf.level);
+	writable = (level_for(&leaf, gpa) == LEVEL_2M &&
+		    form_block_is_raw(ALIGN_DOWN(leaf.frame, BLOCK_PAGES), view->asid,
+				      ALIGN_DOWN(gpa >> PAGE_SHIFT, BLOCK_PAGES))) ||
+		   unassigned(leaf.frame, leaf.level);
 	if ((access & ACCESS_WRITE) != 0 && !writable)
 		return rmp_fault(reply, 0);
 	map_raw(space, view, raw_gpa, &leaf, writable);

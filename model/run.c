@@ -147,7 +147,7 @@ static bool load_vmsa(struct vmrun *run)
 	if (pa % PAGE_SIZE != 0 || run->vmsa_page.n >= host_frames())
 		return false;
 	shadow_raw(run->vmsa_page);
-	vmsa_read(run->vmsa_page, key_of(run), &run->vmsa);
+	vmsa_read_again(&run->vmsa_memory, run->vmsa_page, key_of(run), &run->vmsa);
 	features = run->vmsa.sev_features;
 	run->view.snp = (features & SEV_FEATURE_SNP) != 0;
 	run->view.vmpl = run->view.snp ? run->vmsa.vmpl : 0;
@@ -286,7 +286,7 @@ static void finish(struct vmrun *run, bool ran)
 		to->next_rip = 0;
 		host_fpu_save(run->cpu, &run->fpu);
 		vmsa_from_registers(&run->vmsa, &run->vmcb->save, run->gpr, &run->fpu);
-		vmsa_write(run->vmsa_page, key_of(run), &run->vmsa);
+		vmsa_write_again(&run->vmsa_memory, run->vmsa_page, key_of(run), &run->vmsa);
 	} else {
 		client->save = run->vmcb->save;
 		memcpy(run->client_gpr, run->gpr, sizeof(run->gpr));

@@ -51,6 +51,7 @@ struct vmrun {
 	u64 gpr[REG_COUNT]; /* but RAX and RSP, which are vmcb->save's */
 	struct host_fpu fpu;
 	struct vmsa vmsa;
+	struct vmsa_memory vmsa_memory;
 	struct view view;
 	unsigned cpu;
 	bool delivering; /* a #VC, whose frame may fault */

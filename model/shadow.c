@@ -40,6 +40,8 @@ struct space {
 static struct {
 	u64 frames;
 	u64 *forms;
+	u64 *blocks; /* the form of all 512 frames of a block, if the gfns are one aligned block
+		      * too; 0: not known */
 	u64 *tables; /* all of them, contiguous */
 	u64 base;    /* physical address */
 	u16 next[TABLES];
@@ -58,6 +60,7 @@ void shadow_setup(u64 frames, unsigned c_bit, unsigned physical_bits)
 
 	shadow.frames = frames;
 	shadow.forms = own_alloc(form_pages);
+	shadow.blocks = own_alloc((form_pages + BLOCK_PAGES - 1) / BLOCK_PAGES);
 	shadow.tables = own_alloc(TABLES);
 	shadow.base = pfn_to_hpa(own_pfn(shadow.tables)).n;
 	for (unsigned i = 0; i < TABLES; i++)
@@ -377,8 +380,11 @@ static void unmap(u64 f)
 
 void shadow_evict(pfn_t first, u64 count)
 {
-	for (u64 frame = first.n; frame < first.n + count; frame++)
+	for (u64 frame = first.n; frame < first.n + count; frame++) {
+		if (frame < shadow.frames)
+			shadow.blocks[frame / BLOCK_PAGES] = 0;
 		unmap(form(frame));
+	}
 	fetch_out();
 	for (u64 frame = first.n; frame < first.n + count; frame++) {
 		u64 f = form(frame);
@@ -411,10 +417,43 @@ void form_set_raw(u64 frame, u32 asid, u64 gfn)
 	if ((shadow.forms[frame] & FORM_PLAIN) != 0)
 		shadow_evict(pfn(frame), 1);
 	f = shadow.forms[frame];
-	if (f == 0)
-		shadow.forms[frame] = wanted;
-	else if (f != wanted)
-		shadow.forms[frame] |= FORM_MANY;
+	if (f == wanted)
+		return;
+	shadow.blocks[frame / BLOCK_PAGES] = 0;
+	shadow.forms[frame] = f == 0 ? wanted : f | FORM_MANY;
+}
+
+/* The block's frames are those of guest pages from `gfn` on, and all are of this form. Both are
+ * aligned, and the block is RAM. */
+static bool block_is(u64 frame, u64 flags, u32 asid, u64 gfn)
+{
+	return shadow.blocks[frame / BLOCK_PAGES] == form_make(flags, asid, gfn);
+}
+
+void form_block_set_plain(u64 frame, u32 asid, u64 gfn)
+{
+	if (block_is(frame, FORM_PLAIN, asid, gfn))
+		return;
+	for (u64 i = 0; i < BLOCK_PAGES; i++)
+		form_set_plain(frame + i, asid, gfn + i);
+	shadow.blocks[frame / BLOCK_PAGES] = form_make(FORM_PLAIN, asid, gfn);
+}
+
+void form_block_set_raw(u64 frame, u32 asid, u64 gfn)
+{
+	for (u64 i = 0; i < BLOCK_PAGES; i++)
+		form_set_raw(frame + i, asid, gfn + i);
+	shadow.blocks[frame / BLOCK_PAGES] = form_make(FORM_RAW, asid, gfn);
+}
+
+bool form_block_is_plain(u64 frame, u32 asid, u64 gfn)
+{
+	return block_is(frame, FORM_PLAIN, asid, gfn);
+}
+
+bool form_block_is_raw(u64 frame, u32 asid, u64 gfn)
+{
+	return block_is(frame, FORM_RAW, asid, gfn);
 }
 
 void shadow_forget_asid(u32 asid)

@@ -38,5 +38,11 @@ void space_clear_all(void);
 void form_set_plain(u64 frame, u32 asid, u64 gfn);
 void form_set_raw(u64 frame, u32 asid, u64 gfn);
 bool form_is_raw_mapped(u64 frame);
+/* The same for 512 frames and guest pages, both aligned; and whether that is so already: then, of
+ * raw ones, none has been assigned in the RMP since. */
+void form_block_set_plain(u64 frame, u32 asid, u64 gfn);
+void form_block_set_raw(u64 frame, u32 asid, u64 gfn);
+bool form_block_is_plain(u64 frame, u32 asid, u64 gfn);
+bool form_block_is_raw(u64 frame, u32 asid, u64 gfn);
 
 #endif

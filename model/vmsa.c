@@ -52,6 +52,39 @@ void vmsa_write(pfn_t page, const struct cipher_key *key, const struct vmsa *vms
 	cipher_bytes(key, pfn_to_hpa(page), at, sizeof(*vmsa));
 }
 
+static void stream_for(struct vmsa_memory *m, pfn_t page, const struct cipher_key *key)
+{
+	if (m->frame == page.n + 1 && memcmp(&m->key, key, sizeof(*key)) == 0)
+		return;
+	memset(m->stream, 0, sizeof(m->stream));
+	cipher_bytes(key, pfn_to_hpa(page), m->stream, sizeof(m->stream));
+	m->key = *key;
+	m->frame = page.n + 1;
+}
+
+static void combine(void *to, const void *from, const struct vmsa_memory *m)
+{
+	const u64 *words = from;
+	u64 *out = to;
+
+	for (unsigned i = 0; i < ARRAY_COUNT(m->stream); i++)
+		out[i] = words[i] ^ m->stream[i];
+}
+
+void vmsa_read_again(struct vmsa_memory *m, pfn_t page, const struct cipher_key *key,
+		     struct vmsa *vmsa)
+{
+	stream_for(m, page, key);
+	combine(vmsa, window_map(WINDOW_MODEL_VMSA, page), m);
+}
+
+void vmsa_write_again(struct vmsa_memory *m, pfn_t page, const struct cipher_key *key,
+		      const struct vmsa *vmsa)
+{
+	stream_for(m, page, key);
+	combine(window_map(WINDOW_MODEL_VMSA, page), vmsa, m);
+}
+
 static void fpu_load(const struct vmsa *vmsa, struct host_fpu *fpu)
 {
 	struct fx fx = {

@@ -82,6 +82,17 @@ _Static_assert(sizeof(struct vmsa) == 0x680, "VMSA: the part in use");
 void vmsa_read(pfn_t page, const struct cipher_key *key, struct vmsa *vmsa);
 void vmsa_write(pfn_t page, const struct cipher_key *key, const struct vmsa *vmsa);
 
+/* The same with what is remembered of the page that was used last. `memory` is zero at first. */
+struct vmsa_memory {
+	u64 stream[sizeof(struct vmsa) / 8];
+	struct cipher_key key;
+	u64 frame; /* + 1 */
+};
+void vmsa_read_again(struct vmsa_memory *memory, pfn_t page, const struct cipher_key *key,
+		     struct vmsa *vmsa);
+void vmsa_write_again(struct vmsa_memory *memory, pfn_t page, const struct cipher_key *key,
+		      const struct vmsa *vmsa);
+
 /* To and from what VMRUN uses. gpr[] is in the order of the encoding; RAX and RSP are the save
  * area's. */
 void vmsa_to_registers(const struct vmsa *vmsa, struct vmcb_save *save, u64 gpr[16],

@@ -133,6 +133,22 @@ static u64 access_snp(u64 raw_gpa, unsigned access)
 	return access_as(space, &snp, raw_gpa, access);
 }
 
+/* The entry that the CPU walks to. */
+#define NX (1ul << 63)
+static u64 leaf_of(u64 raw_page)
+{
+	u64 table = shadow_root(space).n * PAGE_SIZE;
+
+	for (unsigned level = 3;; level--) {
+		u64 entry =
+			((u64 *)fake_frame(pfn(table / PAGE_SIZE)))[raw_page >> 9 * level & 511];
+
+		if (level == 0 || !(entry & 1) || (entry & 0x80))
+			return entry;
+		table = entry & 0x000ffffffffff000ul;
+	}
+}
+
 static void private_accesses_are_checked_in_order(void **state)
 {
 	static const struct {
@@ -272,9 +288,55 @@ static void shared_accesses(void **state)
 			 P | U | I | FINAL | NPF_ENC | NPF_RMP);
 	/* All 512 frames of a large translation. */
 	assert_int_equal(access_snp(LARGE * PAGE_SIZE, ACCESS_WRITE), 0);
+	assert_int_equal(leaf_of(LARGE), LARGE * PAGE_SIZE | 0xe7 | NX);
+	/* again, after a flush */
+	shadow_flush(0, 1);
+	assert_int_equal(access_snp(LARGE * PAGE_SIZE, ACCESS_WRITE), 0);
+	assert_int_equal(leaf_of(LARGE), LARGE * PAGE_SIZE | 0xe7 | NX);
+	shadow_flush(0, 1);
 	own(LARGE + 300, false);
 	assert_int_equal(access_snp(LARGE * PAGE_SIZE, ACCESS_WRITE), P | W | U | FINAL | NPF_RMP);
 	assert_int_equal(access_snp(LARGE * PAGE_SIZE, 0), 0);
+}
+
+static void a_block_that_is_plain_stays_so_until_one_page_changes(void **state)
+{
+	(void)state;
+	own(LARGE, true);
+	assert_int_equal(access_snp(LARGE * PAGE_SIZE | C, ACCESS_WRITE), 0);
+	assert_int_equal(leaf_of(LARGE | C >> PAGE_SHIFT), LARGE * PAGE_SIZE | 0x2e7);
+	shadow_flush(0, 1);
+	/* One page of it through the wrong alias, then the block again. */
+	assert_int_equal(access_snp((LARGE + 9) * PAGE_SIZE, 0), 0);
+	assert_false(shadow_is_plain(pfn(LARGE + 9)));
+	assert_true(shadow_is_plain(pfn(LARGE + 8)));
+	assert_int_equal(access_snp(LARGE * PAGE_SIZE | C, ACCESS_WRITE), 0);
+	assert_true(shadow_is_plain(pfn(LARGE + 9)));
+	assert_int_equal(leaf_of(LARGE + 9), 0);
+	shadow_flush(0, 1);
+	assert_int_equal(access_snp(LARGE * PAGE_SIZE | C, ACCESS_WRITE), 0);
+	assert_int_equal(leaf_of(LARGE | C >> PAGE_SHIFT), LARGE * PAGE_SIZE | 0x2e7);
+}
+
+static void leaves_give_what_was_asked_and_no_more(void **state)
+{
+	u64 at = SMALL * PAGE_SIZE;
+
+	(void)state;
+	assert_int_equal(access_snp(at, 0), 0);
+	assert_int_equal(leaf_of(SMALL), at | 0x67 | NX);
+	own(SMALL, false);
+	assert_int_equal(leaf_of(SMALL), 0);
+	assert_int_equal(access_snp(at, 0), 0);
+	assert_int_equal(leaf_of(SMALL), at | 0x65 | NX);
+	assert_int_equal(access_snp(at | C, 0), 0);
+	assert_int_equal(leaf_of(SMALL), 0);
+	assert_int_equal(leaf_of(SMALL | C >> PAGE_SHIFT), at | 0x267);
+	/* for a fetch, for a walk, at the address without the bit */
+	assert_int_equal(access_snp(at, ACCESS_FETCH), 0);
+	assert_int_equal(leaf_of(SMALL), at | 0x265);
+	assert_int_equal(access_snp(at, ACCESS_WALK), 0);
+	assert_int_equal(leaf_of(SMALL), at | 0x267 | NX);
 }
 
 static void the_nested_table_comes_first(void **state)
@@ -513,6 +575,8 @@ int main(void)
 		T(sizes_must_agree),
 		T(vmpl_permissions),
 		T(shared_accesses),
+		T(a_block_that_is_plain_stays_so_until_one_page_changes),
+		T(leaves_give_what_was_asked_and_no_more),
 		T(the_nested_table_comes_first),
 		T(an_edit_shows_only_after_a_flush_but_the_rmp_at_once),
 		T(private_pages_are_plain_only_where_the_guest_reaches_them),
