@@ -213,3 +213,57 @@ SCENARIO(detached_rings_the_doorbell)
 	CHECK(bells == 1);
 	trap_handlers[DOORBELL] = before;
 }
+
+#define APIC_ICR_LOW  (*(volatile u32 *)0xfee00300ul)
+#define APIC_ICR_HIGH (*(volatile u32 *)0xfee00310ul)
+
+static void send(u64 apic_id, u32 command)
+{
+	APIC_ICR_HIGH = (u32)apic_id << 24;
+	APIC_ICR_LOW = command;
+	wait_ticks(1000000);
+}
+
+/* INIT and a start-up message, as another kernel would send them. */
+static void send_init(u64 apic_id)
+{
+	send(apic_id, 0x4500);
+	send(apic_id, 0x4608);
+	send(apic_id, 0x4608);
+}
+
+SCENARIO(detached_not_hurt_by_an_init_of_the_root)
+{
+	struct reply r;
+
+	if (!enough_cpus(2))
+		return;
+	if (septum(SEPTUM_CALL_INFO, SEPTUM_INFO_VENDOR).value != 1) {
+		print("SKIP %s: QEMU's SVM has no VM_CR.R_INIT\n", test.name);
+		test.skipped = true;
+		return;
+	}
+	CHECK(guest_begin(&build_sw_bit, "turns rounds=40"));
+	tally_start();
+	r = septum(SEPTUM_CALL_VCPU_DETACH, test.vm.id, 0, 1);
+	CHECK(r.status == SEPTUM_OK);
+	for (u64 start = tsc_read();
+	     vcpu_state(0) != SEPTUM_VCPU_WAITING && tsc_read() - start < PATIENCE / 10;)
+		wait_ticks(10000);
+	/* It sleeps in Septum, for its first event is not answered yet. */
+	send_init(r.value);
+	CHECK(vcpu_state(0) == SEPTUM_VCPU_WAITING);
+	if (!serve(1, PATIENCE))
+		return;
+	CHECK(attach(0) && world_clean());
+
+	/* In guest mode. */
+	CHECK(guest_begin(&build_sw, "stuck"));
+	r = septum(SEPTUM_CALL_VCPU_DETACH, test.vm.id, 0, 1);
+	CHECK(r.status == SEPTUM_OK);
+	wait_ticks(10000000);
+	send_init(r.value);
+	CHECK(vcpu_state(0) == SEPTUM_VCPU_RUNNING);
+	CHECK(attach(0));
+	CHECK(vm_counter(&test.vm, SEPTUM_COUNTER_EXIT_OTHER) > 0);
+}
