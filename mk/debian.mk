@@ -8,8 +8,11 @@ DEBIAN := build/debian
 debian: $(DEBIAN)/initrd.img
 	@:
 
-$(DEBIAN)/packages.txt:
+$(DEBIAN)/packages.txt: tools/debian-guest
 	@tools/debian-guest --fetch
+	@touch $@
+
+SEV_GUEST := configfs tsm crypto_null gf128mul ghash-generic gcm sev-guest
 
 $(DEBIAN)/see: guests/linux/see.c
 	@mkdir -p $(@D)
@@ -28,7 +31,8 @@ $(DEBIAN)/septum_convert.ko: guests/linux/septum_convert.c guests/linux/Kbuild $
 $(DEBIAN)/initrd.img: guests/linux/init $(DEBIAN)/see $(DEBIAN)/septum_convert.ko $(DEBIAN)/packages.txt tools/debian-guest
 	$(call say,CPIO,$@)
 	$Qtools/debian-guest --initramfs $@ init=guests/linux/init bin/see=$(DEBIAN)/see \
-		bin/busybox=$(DEBIAN)/busybox lib/septum_convert.ko=$(DEBIAN)/septum_convert.ko
+		bin/busybox=$(DEBIAN)/busybox lib/septum_convert.ko=$(DEBIAN)/septum_convert.ko \
+		$(foreach m,$(SEV_GUEST),lib/$m.ko=$(DEBIAN)/modules/$m.ko)
 
 # ---- make run GUEST=debian, or KERNEL=file
 

@@ -6,15 +6,19 @@
  *   see MODULE     exit status 0: all is well
  *   see --fail     tells the manager at port 0xf4 that the guest has failed, and does not return
  *   see --drain    waits until the console has sent everything
+ *   see --report   asks an SNP guest's firmware for an attestation report over the bytes 0 to 63,
+ * and prints it in hexadecimal
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sev-guest.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
+#include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -190,11 +194,45 @@ static void convert(const char *module)
 		problem("nothing was asked for");
 }
 
+/* SEV-SNP firmware ABI 1.55, MSG_REPORT_RSP: status, size, and the report at byte 32. */
+#define REPORT_START 32
+#define REPORT_BYTES 1184
+#define REPORT_LINE  37
+
+static int report(void)
+{
+	struct snp_report_req request = {.vmpl = 0};
+	struct snp_report_resp response = {0};
+	struct snp_guest_request_ioctl call = {
+		.msg_version = 1,
+		.req_data = (uintptr_t)&request,
+		.resp_data = (uintptr_t)&response,
+	};
+	int file = open("/dev/sev-guest", O_RDWR | O_CLOEXEC);
+
+	for (unsigned i = 0; i < sizeof(request.user_data); i++)
+		request.user_data[i] = (unsigned char)i;
+	if (file < 0 || ioctl(file, SNP_GET_REPORT, &call) != 0) {
+		printf("see: WRONG: no attestation report: %s, firmware 0x%llx\n", strerror(errno),
+		       (unsigned long long)call.exitinfo2);
+		return 1;
+	}
+	for (unsigned i = 0; i < REPORT_BYTES; i++) {
+		if (i % REPORT_LINE == 0)
+			printf("report: ");
+		printf("%02x%s", response.data[REPORT_START + i],
+		       i % REPORT_LINE == REPORT_LINE - 1 ? "\n" : "");
+	}
+	return 0;
+}
+
 int main(int count, char **arguments)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (count == 2 && strcmp(arguments[1], "--drain") == 0)
 		return tcdrain(STDOUT_FILENO) != 0;
+	if (count == 2 && strcmp(arguments[1], "--report") == 0)
+		return report();
 	if (count == 2 && strcmp(arguments[1], "--fail") == 0) {
 		if (ioperm(PORT_EXIT, 1, 1) == 0)
 			outb(1, PORT_EXIT);
