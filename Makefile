@@ -90,10 +90,17 @@ $B/septum.elf: $B/septum.first.elf tools/mksymbols
 	$Q$(PYTHON) tools/mksymbols --check $@.new $<
 	@mv $@.new $@
 
+# What runs at the start, at the end, or seldom, is made small.
+COLD := arch/x86/acpi arch/x86/console arch/x86/cpu arch/x86/font arch/x86/machine arch/x86/mtrr arch/x86/multiboot \
+	arch/x86/screen arch/x86/smp arch/x86/traps kernel/cmdline kernel/elf kernel/main kernel/options kernel/panic \
+	kernel/print kernel/root kernel/root_image kernel/start kernel/symbols mm/audit mm/audit_frames mm/memory_destroy \
+	svm/sev svm/sev_asid svm/sev_cpuid svm/sev_guest svm/sev_hw svm/sev_launch svm/sev_psp vmx/controls vmx/probe
+$(COLD:%=$B/%.c.o): OPTIMIZE := -Os
+
 $B/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$Q$(CC) $(CPPFLAGS) $(CFLAGS) $(COVFLAGS) -c $< -o $@
+	$Q$(CC) $(CPPFLAGS) $(CFLAGS) $(if $(WHOLE),$(OPTIMIZE)) $(COVFLAGS) -c $< -o $@
 
 $B/%.S.o: %.S Makefile
 	@mkdir -p $(@D)

@@ -45,7 +45,7 @@ bench:
 bench-check bench-record:
 	@$(MAKE) -s --no-print-directory build BENCH=1
 	@$(MAKE) -s --no-print-directory build BENCH=count
-	@tools/bench svm --$(@:bench-%=%)
+	@tools/bench $(MACHINE) --$(@:bench-%=%)
 
 # The scenarios on the build that is measured, QEMU/SVM.
 .PHONY: bench-scenarios
