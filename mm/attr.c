@@ -55,38 +55,27 @@ void attr_init(struct attr *attr, struct pool *pool, u16 owner, unsigned gfn_bit
 static u64 find(struct attr *attr, u64 page, unsigned *level, u64 **table)
 {
 	unsigned l = attr->levels;
-	u64 entry = attr->root;
-	pfn_t parent = PFN_NONE;
+	u64 *entry = &attr->root;
 
+	*table = NULL;
 	if (attr->recent.block == page / ENTRIES) {
 		*level = 0;
-		*table = table_va(attr->recent.table);
+		*table = attr->recent.words;
 		return (*table)[page % ENTRIES];
 	}
-	*table = NULL;
-	while (is_table(entry)) {
-		pfn_t p = pfn(entry & ATTR_FRAME);
+	while (is_table(*entry)) {
+		u64 *t = table_of(*entry);
 
 		ASSERT(l != 0);
 		if (--l == 0) {
 			attr->recent.block = page / ENTRIES;
-			attr->recent.table = p;
-			attr->recent.parent = parent;
-			*table = table_va(p);
+			attr->recent.words = *table = t;
+			attr->recent.pointer = entry;
 		}
-		parent = p;
-		entry = table_va(p)[page >> (9 * l) & (ENTRIES - 1)];
+		entry = &t[page >> (9 * l) & (ENTRIES - 1)];
 	}
 	*level = l;
-	return entry;
-}
-
-/* The pointer to the table of pages that is remembered. */
-static u64 *recent_pointer(struct attr *attr)
-{
-	if (pfn_is_none(attr->recent.parent))
-		return &attr->root;
-	return &table_va(attr->recent.parent)[attr->recent.block % ENTRIES];
+	return *entry;
 }
 
 /* [first, first + count) lies in the block whose table of pages is remembered. */
@@ -96,20 +85,12 @@ static bool is_recent(const struct attr *attr, u64 first, u64 count)
 	       attr->recent.block == (first + count - 1) / ENTRIES;
 }
 
-u64 attr_word(struct attr *attr, gfn_t page)
+u64 *attr_look(struct attr *attr, gfn_t page, u64 *word)
 {
 	unsigned level;
 	u64 *table;
 
-	return find(attr, page.n, &level, &table);
-}
-
-u64 *attr_pages(struct attr *attr, gfn_t page)
-{
-	unsigned level;
-	u64 *table;
-
-	find(attr, page.n, &level, &table);
+	*word = find(attr, page.n, &level, &table);
 	return table;
 }
 
@@ -189,7 +170,7 @@ bool attr_uniform(struct attr *attr, gfn_t page, unsigned level, unsigned bits)
 	const u64 *table;
 
 	if (level == 1 && is_recent(attr, page.n, 1))
-		return entry_uniform(*recent_pointer(attr), bits);
+		return entry_uniform(*attr->recent.pointer, bits);
 	while (is_table(entry) && l > level) {
 		table = table_of(entry);
 		l--;
@@ -389,9 +370,9 @@ static void set_pages(struct change *c, u64 *entry, u64 at, u64 end)
 		set_mixed(c, entry, at, end);
 }
 
-void attr_flip(struct attr *attr, u64 *words, gfn_t page)
+void attr_flip(struct attr *attr, gfn_t page)
 {
-	u64 *pointer = recent_pointer(attr), *w = &words[page.n % ENTRIES];
+	u64 *pointer = attr->recent.pointer, *w = &attr->recent.words[page.n % ENTRIES];
 	u64 bits = (*w ^ SEPTUM_ATTR_PRIVATE) & ATTR_ALL;
 
 	*w = word(++attr->newest, 0) | bits;
@@ -476,7 +457,7 @@ u64 attr_set(struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned 
 	u64 at = first.n;
 
 	if (is_recent(attr, at, count)) {
-		set_pages(&c, recent_pointer(attr), at, c.end);
+		set_pages(&c, attr->recent.pointer, at, c.end);
 		at = c.end;
 	}
 	while (at < c.end) {

@@ -45,11 +45,10 @@ struct attr {
 	struct pool *pool;
 	u16 owner;
 	u8 levels; /* of tables; the root entry spans 512^levels pages */
-	/* The table of pages of block page / 512 (~0: none), and the table that points to it (NONE:
-	 * `root` does). */
+	/* The table of pages of block page / 512 (~0: none), and the entry that points to it. */
 	struct {
 		u64 block;
-		pfn_t table, parent;
+		u64 *words, *pointer;
 	} recent;
 	/* What attr_run() last found, as of `newest`; end 0: nothing. */
 	struct {
@@ -61,8 +60,26 @@ struct attr {
 /* For gfns below 1 << gfn_bits. Takes no frame. */
 void attr_init(struct attr *attr, struct pool *pool, u16 owner, unsigned gfn_bits);
 
+/* The table of words of the pages of `page`'s block; NULL: one word, *word, speaks for all of them.
+ */
+u64 *attr_look(struct attr *attr, gfn_t page, u64 *word);
+static inline u64 *attr_pages(struct attr *attr, gfn_t page)
+{
+	u64 word;
+
+	return attr->recent.block == page.n / BLOCK_PAGES ? attr->recent.words
+							  : attr_look(attr, page, &word);
+}
+
 /* The word of one page. */
-u64 attr_word(struct attr *attr, gfn_t page);
+static inline u64 attr_word(struct attr *attr, gfn_t page)
+{
+	u64 word = 0, *words = attr->recent.words;
+
+	if (attr->recent.block != page.n / BLOCK_PAGES)
+		words = attr_look(attr, page, &word);
+	return words != NULL ? words[page.n % BLOCK_PAGES] : word;
+}
 static inline unsigned attr_bits(struct attr *attr, gfn_t page)
 {
 	return attr_word(attr, page) & ATTR_ALL;
@@ -70,6 +87,15 @@ static inline unsigned attr_bits(struct attr *attr, gfn_t page)
 
 /* How many pages from `page` on, at most up to `end`, have the same attributes, and which. */
 u64 attr_run(struct attr *attr, gfn_t page, gfn_t end, unsigned *bits);
+
+/* The pages of the block that was looked at last, which has a table of them, are not all alike. */
+static inline bool attr_recent_mixed(const struct attr *attr, gfn_t page)
+{
+	u64 pointer = attr->recent.block == page.n / BLOCK_PAGES ? *attr->recent.pointer : 0;
+	u64 privates = pointer >> ATTR_PRIVATE_SHIFT & ATTR_COUNT_MASK;
+
+	return privates != 0 && privates != BLOCK_PAGES;
+}
 
 /* All pages of the aligned block of `level` that contains `page` have attributes `bits`. May say no
  * for a block of equal, restricted permissions that were set at different times. */
@@ -90,10 +116,9 @@ u64 attr_tables_for(struct attr *attr, gfn_t first, u64 count);
 u64 attr_set(struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned value,
 	     struct reserve *reserve);
 
-/* The table of words of the pages of `page`'s block; NULL: one word speaks for all of them. */
-u64 *attr_pages(struct attr *attr, gfn_t page);
-/* attr_set() of one page of that table, `mask` being PRIVATE alone, to the other kind. */
-void attr_flip(struct attr *attr, u64 *words, gfn_t page);
+/* attr_set() of one page whose block has a table and was looked at last, `mask` being PRIVATE alone,
+ * to the other kind. */
+void attr_flip(struct attr *attr, gfn_t page);
 
 /* Frees one table, whose pages become shared; true: none is left. */
 bool attr_destroy(struct attr *attr);

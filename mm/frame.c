@@ -272,13 +272,9 @@ void frame_split(pfn_t head)
 	ASSERT(head.n % BLOCK_PAGES == 0 && (d & LEVEL_BIT));
 	step = state_of(d) == FRAME_PRIVATE ? 1ul << ARG_SHIFT : 0;
 	one = d & ~LEVEL_BIT;
-	d = one;
-	/* Splits are the longest part of a block's first conversion. */
-#pragma GCC unroll 8
-	for (u64 i = 1; i < BLOCK_PAGES; i++) {
-		d += step;
-		first[i] = d;
-	}
+	for (u64 i = 1; i < 8; i++)
+		first[i] = one + i * step;
+	words_count(first + 8, one + 8 * step, step, BLOCK_PAGES - 8);
 	unlock(first, one);
 }
 

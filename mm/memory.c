@@ -35,7 +35,11 @@ enum status memory_init(struct memory *mem, u16 owner, struct pool *pool,
 		.building = true,
 		.pool = pool,
 	};
+	mem->end = 1ul << (mem->gpa_bits - PAGE_SHIFT);
+	mem->alias = shared_bit != 0 ? 1ul << (shared_bit - PAGE_SHIFT) : 0;
 	nested_init(&mem->nested, format, pool, owner, &reserve);
+	if (shared_bit != 0)
+		mem->nested.alias = shared_bit - PAGE_SHIFT;
 	attr_init(&mem->attr, pool, owner, mem->gpa_bits - PAGE_SHIFT);
 	tlb_init(&mem->tlb);
 	pool_bind(pool);

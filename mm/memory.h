@@ -42,6 +42,8 @@ struct memory {
 	bool plain;    /* PLAIN: never private */
 	bool discard;  /* VM_DISCARD */
 	bool building; /* the VM has not been started */
+	u64 end;       /* one past the last gfn */
+	u64 alias;     /* what the page number of a shared access has more than the gfn, or 0 */
 	struct pool *pool;
 	struct nested nested;
 	struct attr attr;

@@ -159,7 +159,7 @@ static bool convert_page(struct memory *mem, const struct change_set *set, u64 s
 			tlb_invalidate(&mem->tlb);
 		if (old & NESTED_PRIVATE)
 			content_give(mem, nested_frame(old), LEVEL_4K, 1, g);
-		attr_flip(&mem->attr, words, gfn(g));
+		attr_flip(&mem->attr, gfn(g));
 	}
 	return true;
 }

@@ -13,7 +13,7 @@ struct place {
 static void decide(struct memory *mem, const struct access *access, struct fault *fault,
 		   struct place *place)
 {
-	u64 bit = mem->shared_bit ? BIT(mem->shared_bit) : 0;
+	u64 bit = mem->alias << PAGE_SHIFT;
 	u64 at = access->raw_gpa & ~bit, g = at >> PAGE_SHIFT;
 	const struct slot *slot;
 	bool is_private;
@@ -184,7 +184,7 @@ enum status memory_map(struct memory *mem, const struct slot *slot, u64 g, unsig
 	if (entry != NULL) {
 		if (*entry != 0)
 			return OK;
-		if (!attr_uniform(&mem->attr, gfn(g), LEVEL_2M, bits))
+		if (attr_recent_mixed(&mem->attr, gfn(g)))
 			return map_page(mem, slot, g, bits, entry, needed);
 	} else if (nested_find(&mem->nested, page, &leaf)) {
 		return OK;

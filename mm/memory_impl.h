@@ -5,16 +5,15 @@
 
 #include "mm/memory.h"
 
-/* One past the last gfn. */
 static inline u64 memory_end(const struct memory *mem)
 {
-	return 1ul << (mem->gpa_bits - PAGE_SHIFT);
+	return mem->end;
 }
 
 /* The page by which the nested table knows `g`, accessed as private or as shared. */
 static inline u64 memory_alias(const struct memory *mem, u64 g, bool is_private)
 {
-	return !is_private && mem->shared_bit ? g | 1ul << (mem->shared_bit - PAGE_SHIFT) : g;
+	return is_private ? g : g | mem->alias;
 }
 
 /* E_RANGE: empty, wraps, or leaves the guest's space. */

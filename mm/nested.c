@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "mm/nested.h"
 
-#include "mm/window.h"
+#include "mm/page.h"
 
 #define ENTRIES 512ul
 
@@ -72,49 +72,36 @@ static bool is_table(u64 entry)
 
 static void forget_recent(struct nested *nested)
 {
-	for (unsigned level = 0; level < ARRAY_COUNT(nested->recent); level++)
-		nested->recent[level].pages = ~0ul;
+	nested->recent[0].pages = nested->recent[1].pages = ~0ul;
 }
 
 /* The entry for `page`: that of `level`, or the one above it where the walk ends, whose level it
- * stores back. Neighbours are found through the tables that the last walk came to. Written out by
- * level, with constant shifts: every fault and every conversion walks. */
+ * stores back. Written out by level, with constant shifts: every fault and every conversion walks.
+ */
 static u64 *walk(struct nested *nested, u64 page, unsigned *level)
 {
-	const unsigned wanted = *level;
-	pfn_t table = nested->root;
-	u64 *entry;
+	const unsigned wanted = *level, way = page >> nested->alias & 1;
+	u64 *entry, *table;
 
-	if (wanted == 0 && nested->recent[0].pages == page >> 9) {
-		table = nested->recent[0].table;
-		goto pages;
-	}
-	if (wanted <= 1 && nested->recent[1].pages == page >> 18) {
-		table = nested->recent[1].table;
-		goto blocks;
-	}
+	if (wanted == 0 && nested->recent[way].pages == page / ENTRIES)
+		return &nested->recent[way].table[page % ENTRIES];
 	*level = 3;
-	entry = &table_va(table)[page >> 27 & (ENTRIES - 1)];
+	entry = &table_va(nested->root)[page >> 27 & (ENTRIES - 1)];
 	if (wanted == 3 || !is_table(*entry))
 		return entry;
 	*level = 2;
 	entry = &table_va(nested_frame(*entry))[page >> 18 & (ENTRIES - 1)];
 	if (wanted == 2 || !is_table(*entry))
 		return entry;
-	table = nested_frame(*entry);
-	nested->recent[1].pages = page >> 18;
-	nested->recent[1].table = table;
-blocks:
 	*level = 1;
-	entry = &table_va(table)[page >> 9 & (ENTRIES - 1)];
+	entry = &table_va(nested_frame(*entry))[page >> 9 & (ENTRIES - 1)];
 	if (wanted == 1 || !is_table(*entry))
 		return entry;
-	table = nested_frame(*entry);
-	nested->recent[0].pages = page >> 9;
-	nested->recent[0].table = table;
-pages:
 	*level = 0;
-	return &table_va(table)[page & (ENTRIES - 1)];
+	table = table_va(nested_frame(*entry));
+	nested->recent[way].pages = page / ENTRIES;
+	nested->recent[way].table = table;
+	return &table[page % ENTRIES];
 }
 
 static void table_free(struct nested *nested, pfn_t p)
@@ -146,6 +133,7 @@ void nested_init(struct nested *nested, const struct nested_format *format, stru
 		.owner = owner,
 		.root = reserve_take(reserve, owner),
 		.tables = 1,
+		.alias = 63,
 	};
 	forget_recent(nested);
 }
@@ -307,8 +295,7 @@ u64 nested_splits_for(struct nested *nested, u64 first, u64 count)
 	struct leaf leaf, before = {0};
 
 	/* All of it in one table of pages, which is there. */
-	if (nested->recent[0].pages == first / ENTRIES &&
-	    nested->recent[0].pages == (first + count - 1) / ENTRIES)
+	if (first / ENTRIES == (first + count - 1) / ENTRIES && nested_page(nested, first) != NULL)
 		return 0;
 	for (unsigned i = 0; i < 2; i++) {
 		unsigned level = 0;
@@ -348,11 +335,7 @@ static void split(struct nested *nested, u64 *entry, u64 page, unsigned level,
 		callback(&leaf);
 	}
 	bits = (old & ~nested->format->leaf[level]) | nested->format->leaf[level - 1];
-#pragma GCC unroll 8
-	for (unsigned i = 0; i < ENTRIES; i++) {
-		table[i] = bits;
-		bits += step;
-	}
+	words_count(table, bits, step, ENTRIES);
 	nested->tables++;
 	nested->leaves[level]--;
 	nested->leaves[level - 1] += ENTRIES;
@@ -518,7 +501,7 @@ void nested_drop(struct nested *nested, u64 first, u64 count, nested_drop_fn dro
 	}
 }
 
-u64 *nested_page(struct nested *nested, u64 page)
+u64 *nested_page_walk(struct nested *nested, u64 page)
 {
 	unsigned level = 0;
 	u64 *entry = walk(nested, page, &level);

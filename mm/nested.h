@@ -63,11 +63,12 @@ struct nested {
 	pfn_t root;    /* what nCR3 or EPTP points to */
 	u64 tables;    /* frames held, with the root */
 	u64 leaves[3]; /* recorded, by level */
-	/* By level of its entries: the table last walked to, and for which pages >> 9 * (level +
-	 * 1). Table NONE: nothing is remembered. */
+	/* The tables of 4 KiB entries last walked to, for pages / 512 (~0: none): one for addresses
+	 * without and one for those with bit `alias` of the page number, which is 63 if none is. */
+	unsigned alias;
 	struct {
 		u64 pages;
-		pfn_t table;
+		u64 *table;
 	} recent[2];
 };
 
@@ -138,7 +139,15 @@ void nested_drop(struct nested *nested, u64 first, u64 count, nested_drop_fn dro
 /* One page whose table is there already, without a second walk. */
 
 /* The entry of `page` in its table of 4 KiB entries; NULL: there is no such table. */
-u64 *nested_page(struct nested *nested, u64 page);
+u64 *nested_page_walk(struct nested *nested, u64 page);
+static inline u64 *nested_page(struct nested *nested, u64 page)
+{
+	unsigned way = page >> nested->alias & 1;
+
+	if (nested->recent[way].pages == page / BLOCK_PAGES)
+		return &nested->recent[way].table[page % BLOCK_PAGES];
+	return nested_page_walk(nested, page);
+}
 /* Makes a leaf where nothing is recorded. */
 void nested_page_map(struct nested *nested, u64 *entry, pfn_t p, unsigned prot, unsigned memtype,
 		     bool is_private);
