@@ -45,7 +45,7 @@ void attr_init(struct attr *attr, struct pool *pool, u16 owner, unsigned gfn_bit
 		.pool = pool,
 		.owner = owner,
 		.levels = (u8)((gfn_bits + 8) / 9),
-		.recent.block = ~0ul,
+		.recent = {.block = ~0ul, .blocks = ~0ul},
 	};
 	ASSERT(attr->levels <= LEVELS_MAX);
 }
@@ -63,6 +63,10 @@ static u64 find(struct attr *attr, u64 page, unsigned *level, u64 **table)
 		*table = attr->recent.words;
 		return (*table)[page % ENTRIES];
 	}
+	if (attr->recent.blocks == page / (ENTRIES * ENTRIES)) {
+		l = 1;
+		entry = &attr->recent.pointers[page / ENTRIES % ENTRIES];
+	}
 	while (is_table(*entry)) {
 		u64 *t = table_of(*entry);
 
@@ -71,6 +75,9 @@ static u64 find(struct attr *attr, u64 page, unsigned *level, u64 **table)
 			attr->recent.block = page / ENTRIES;
 			attr->recent.words = *table = t;
 			attr->recent.pointer = entry;
+		} else if (l == 1) {
+			attr->recent.blocks = page / (ENTRIES * ENTRIES);
+			attr->recent.pointers = t;
 		}
 		entry = &t[page >> (9 * l) & (ENTRIES - 1)];
 	}
@@ -171,6 +178,8 @@ bool attr_uniform(struct attr *attr, gfn_t page, unsigned level, unsigned bits)
 
 	if (level == 1 && is_recent(attr, page.n, 1))
 		return entry_uniform(*attr->recent.pointer, bits);
+	if (level == 1 && attr->recent.blocks == page.n / (ENTRIES * ENTRIES))
+		return entry_uniform(attr->recent.pointers[page.n / ENTRIES % ENTRIES], bits);
 	while (is_table(entry) && l > level) {
 		table = table_of(entry);
 		l--;
@@ -271,7 +280,7 @@ static void fold(struct attr *attr, u64 *entry, u64 w)
 
 	*entry = w;
 	attr->tables--;
-	attr->recent.block = ~0ul;
+	attr->recent.block = attr->recent.blocks = ~0ul;
 	table_give(attr->pool, p);
 }
 

@@ -45,10 +45,13 @@ struct attr {
 	struct pool *pool;
 	u16 owner;
 	u8 levels; /* of tables; the root entry spans 512^levels pages */
-	/* The table of pages of block page / 512 (~0: none), and the entry that points to it. */
+	/* The table of pages of block page / 512 (~0: none), and the entry that points to it; and
+	 * the table of blocks of page / 512^2. */
 	struct {
 		u64 block;
 		u64 *words, *pointer;
+		u64 blocks;
+		u64 *pointers;
 	} recent;
 	/* What attr_run() last found, as of `newest`; end 0: nothing. */
 	struct {
@@ -116,8 +119,8 @@ u64 attr_tables_for(struct attr *attr, gfn_t first, u64 count);
 u64 attr_set(struct attr *attr, gfn_t first, u64 count, unsigned mask, unsigned value,
 	     struct reserve *reserve);
 
-/* attr_set() of one page whose block has a table and was looked at last, `mask` being PRIVATE alone,
- * to the other kind. */
+/* attr_set() of one page whose block has a table and was looked at last, `mask` being PRIVATE
+ * alone, to the other kind. */
 void attr_flip(struct attr *attr, gfn_t page);
 
 /* Frees one table, whose pages become shared; true: none is left. */

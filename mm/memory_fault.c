@@ -10,8 +10,9 @@ struct place {
 	u64 g;
 };
 
-static void decide(struct memory *mem, const struct access *access, struct fault *fault,
-		   struct place *place)
+/* Inline: of the functions here, those that run for each fault. */
+static inline __attribute__((always_inline)) void
+decide(struct memory *mem, const struct access *access, struct fault *fault, struct place *place)
 {
 	u64 bit = mem->alias << PAGE_SHIFT;
 	u64 at = access->raw_gpa & ~bit, g = at >> PAGE_SHIFT;
@@ -154,44 +155,64 @@ static enum status map_pool(struct memory *mem, const struct slot *slot, u64 g, 
 	return OK;
 }
 
-/* A page of a block that cannot be one leaf and has a table, in which `entry` is empty. */
-static enum status map_page(struct memory *mem, const struct slot *slot, u64 g, unsigned bits,
-			    u64 *entry, u64 *needed)
+/* A page of a block that cannot be one leaf and has a table: what most faults are about. False:
+ * another, and nothing is done. */
+static inline __attribute__((always_inline)) bool map_page(struct memory *mem,
+							   const struct slot *slot, u64 g,
+							   unsigned bits, u64 *needed,
+							   enum status *status)
 {
 	bool is_private = bits & SEPTUM_ATTR_PRIVATE;
+	u64 *entry = nested_page(&mem->nested, memory_alias(mem, g, is_private));
 	pfn_t p;
 
-	if (is_private && !(slot->flags & SEPTUM_SLOT_INPLACE))
+	if (entry == NULL)
+		return false;
+	*status = OK;
+	if (*entry != 0)
+		return true;
+	if (!attr_recent_mixed(&mem->attr, gfn(g)))
+		return false;
+	if (is_private && !(slot->flags & SEPTUM_SLOT_INPLACE)) {
 		p = content_take(mem, LEVEL_4K, g);
-	else
+		if (pfn_is_none(p)) {
+			*needed = 1;
+			*status = E_POOL_EMPTY;
+			return true;
+		}
+	} else {
 		p = slot_frame(slot, g);
-	if (pfn_is_none(p)) {
-		*needed = 1;
-		return E_POOL_EMPTY;
 	}
 	nested_page_map(&mem->nested, entry, p, bits & PROT_ALL, MEMTYPE_GUEST, is_private);
-	return OK;
+	return true;
+}
+
+static __attribute__((noinline)) enum status map_any(struct memory *mem, const struct slot *slot,
+						     u64 g, unsigned bits, u64 *needed)
+{
+	bool is_private = bits & SEPTUM_ATTR_PRIVATE;
+	struct leaf leaf;
+
+	if (nested_find(&mem->nested, memory_alias(mem, g, is_private), &leaf))
+		return OK;
+	if (is_private && !(slot->flags & SEPTUM_SLOT_INPLACE))
+		return map_pool(mem, slot, g, bits, needed);
+	return map_root(mem, slot, g, bits, needed);
+}
+
+static inline __attribute__((always_inline)) enum status
+map_it(struct memory *mem, const struct slot *slot, u64 g, unsigned bits, u64 *needed)
+{
+	enum status status;
+
+	return map_page(mem, slot, g, bits, needed, &status) ? status
+							     : map_any(mem, slot, g, bits, needed);
 }
 
 enum status memory_map(struct memory *mem, const struct slot *slot, u64 g, unsigned bits,
 		       u64 *needed)
 {
-	bool is_private = bits & SEPTUM_ATTR_PRIVATE;
-	u64 page = memory_alias(mem, g, is_private);
-	u64 *entry = nested_page(&mem->nested, page);
-	struct leaf leaf;
-
-	if (entry != NULL) {
-		if (*entry != 0)
-			return OK;
-		if (attr_recent_mixed(&mem->attr, gfn(g)))
-			return map_page(mem, slot, g, bits, entry, needed);
-	} else if (nested_find(&mem->nested, page, &leaf)) {
-		return OK;
-	}
-	if (is_private && !(slot->flags & SEPTUM_SLOT_INPLACE))
-		return map_pool(mem, slot, g, bits, needed);
-	return map_root(mem, slot, g, bits, needed);
+	return map_it(mem, slot, g, bits, needed);
 }
 
 /* A 2 MiB leaf, and the machine's entry, become 512. */
@@ -239,7 +260,7 @@ struct fault memory_fault(struct memory *mem, const struct access *access)
 	decide(mem, access, &fault, &place);
 	mem->guard_refused = false;
 	if (fault.outcome == FAULT_RESOLVED &&
-	    memory_map(mem, place.slot, place.g, place.bits, &fault.needed) != OK)
+	    map_it(mem, place.slot, place.g, place.bits, &fault.needed) != OK)
 		fault.outcome = mem->guard_refused ? FAULT_MACHINE : FAULT_POOL_EMPTY;
 	if (fault.outcome == FAULT_RESOLVED && access->guard)
 		fault.outcome = guard_fault(mem, &place, access, &fault.needed);

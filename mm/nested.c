@@ -72,7 +72,8 @@ static bool is_table(u64 entry)
 
 static void forget_recent(struct nested *nested)
 {
-	nested->recent[0].pages = nested->recent[1].pages = ~0ul;
+	for (unsigned way = 0; way < 2; way++)
+		nested->recent[way].pages = nested->recent[way].blocks = ~0ul;
 }
 
 /* The entry for `page`: that of `level`, or the one above it where the walk ends, whose level it
@@ -85,16 +86,23 @@ static u64 *walk(struct nested *nested, u64 page, unsigned *level)
 
 	if (wanted == 0 && nested->recent[way].pages == page / ENTRIES)
 		return &nested->recent[way].table[page % ENTRIES];
-	*level = 3;
-	entry = &table_va(nested->root)[page >> 27 & (ENTRIES - 1)];
-	if (wanted == 3 || !is_table(*entry))
-		return entry;
-	*level = 2;
-	entry = &table_va(nested_frame(*entry))[page >> 18 & (ENTRIES - 1)];
-	if (wanted == 2 || !is_table(*entry))
-		return entry;
+	if (wanted <= 1 && nested->recent[way].blocks == page / (ENTRIES * ENTRIES)) {
+		table = nested->recent[way].block_table;
+	} else {
+		*level = 3;
+		entry = &table_va(nested->root)[page >> 27 & (ENTRIES - 1)];
+		if (wanted == 3 || !is_table(*entry))
+			return entry;
+		*level = 2;
+		entry = &table_va(nested_frame(*entry))[page >> 18 & (ENTRIES - 1)];
+		if (wanted == 2 || !is_table(*entry))
+			return entry;
+		table = table_va(nested_frame(*entry));
+		nested->recent[way].blocks = page / (ENTRIES * ENTRIES);
+		nested->recent[way].block_table = table;
+	}
 	*level = 1;
-	entry = &table_va(nested_frame(*entry))[page >> 9 & (ENTRIES - 1)];
+	entry = &table[page >> 9 & (ENTRIES - 1)];
 	if (wanted == 1 || !is_table(*entry))
 		return entry;
 	*level = 0;
@@ -429,24 +437,24 @@ bool nested_protect(struct nested *nested, u64 first, u64 count, unsigned prot,
 static void drop_pages(struct nested *nested, u64 *entry, u64 page, u64 count, nested_drop_fn drop,
 		       void *context)
 {
+	u64 *const end = entry + count;
 	u64 dropped = 0;
 
-	for (u64 i = 0; i < count; i++) {
-		u64 e = entry[i], run = 1;
+	for (u64 *at = entry; at != end;) {
+		u64 *const first = at, e = *at, next = e;
 		struct leaf leaf;
 
+		at++;
 		if (e == 0)
 			continue;
-		WRITE_ONCE(entry[i], 0);
-		dropped++;
-		if (!(e & NESTED_PRIVATE))
-			continue;
-		for (; i + run < count && entry[i + run] == e + run * PAGE_SIZE; run++)
-			WRITE_ONCE(entry[i + run], 0);
-		leaf_fill(nested, page + i, 0, e, &leaf);
-		drop(context, &leaf, run);
-		dropped += run - 1;
-		i += run - 1;
+		WRITE_ONCE(*first, 0);
+		if (e & NESTED_PRIVATE) {
+			for (; at != end && *at == (next += PAGE_SIZE); at++)
+				WRITE_ONCE(*at, 0);
+			leaf_fill(nested, page + (u64)(first - entry), 0, e, &leaf);
+			drop(context, &leaf, (u64)(at - first));
+		}
+		dropped += (u64)(at - first);
 	}
 	nested->leaves[0] -= dropped;
 }

@@ -63,12 +63,13 @@ struct nested {
 	pfn_t root;    /* what nCR3 or EPTP points to */
 	u64 tables;    /* frames held, with the root */
 	u64 leaves[3]; /* recorded, by level */
-	/* The tables of 4 KiB entries last walked to, for pages / 512 (~0: none): one for addresses
-	 * without and one for those with bit `alias` of the page number, which is 63 if none is. */
+	/* The tables last walked to, of 4 KiB entries for pages / 512, of 2 MiB entries for blocks,
+	 * pages / 512^2 (~0: none): one for addresses without and one for those with bit `alias` of
+	 * the page number, which is 63 if none has it. */
 	unsigned alias;
 	struct {
-		u64 pages;
-		u64 *table;
+		u64 pages, blocks;
+		u64 *table, *block_table;
 	} recent[2];
 };
 
