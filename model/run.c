@@ -235,9 +235,9 @@ static bool begin(struct vmrun *run, u64 vmcb_pa, u64 *gprs)
 	controls_build(run);
 	run_msr_map(run);
 	if (c->tlb_control == TLB_FLUSH_ALL)
-		shadow_flush(run->cpu, 0);
+		shadow_flush(run->cpu, 0, 0);
 	else if (c->tlb_control != TLB_KEEP)
-		shadow_flush(run->cpu, c->asid);
+		shadow_flush(run->cpu, c->asid, c->ncr3);
 	return true;
 }
 

@@ -13,6 +13,7 @@
 
 #define TABLES	1024u /* 4 MiB */
 #define SPACES	64u
+#define RECENT	96u /* leaves of a space that are looked at again at a flush */
 #define ENTRIES 512u
 #define NONE	0xffffu
 
@@ -27,6 +28,9 @@ struct space {
 	u32 kind;  /* VMPL, and whether paging is off */
 	u16 root;  /* table number */
 	u16 first; /* chain of all its tables, the root last */
+	/* What leaves have been made, while there are few; RECENT + 1: more. */
+	u32 recent_count;
+	u64 recent[RECENT]; /* page numbers, with the C-bit */
 };
 
 /* A frame's form: plain or not; whether there may be raw leaves, for one guest page or for several;
@@ -166,6 +170,7 @@ static void space_drop(struct space *s)
 		number = next;
 	}
 	s->first = s->root = NONE;
+	s->recent_count = 0;
 }
 
 /* Empty, but with a root. */
@@ -232,16 +237,6 @@ pfn_t shadow_root(const struct space *s)
 	return pfn((shadow.base >> PAGE_SHIFT) + s->root);
 }
 
-void shadow_flush(unsigned cpu, u32 asid)
-{
-	for (unsigned i = 0; i < SPACES; i++) {
-		struct space *s = &shadow.spaces[i];
-
-		if (live(s) && s->cpu == cpu && (asid == 0 || s->asid == asid))
-			space_clear(s);
-	}
-}
-
 u64 space_leaf(const struct space *s, u64 raw_page, unsigned *level)
 {
 	const u64 *table = table_at(s->root);
@@ -272,6 +267,60 @@ static void leaf_remove(struct space *s, u64 raw_page)
 			return;
 		}
 		table = table_of(*entry);
+	}
+}
+
+/* The client's table still says what the leaf does. */
+static bool still_so(u32 asid, u64 raw_page, u64 entry, unsigned level)
+{
+	u64 gpa = (raw_page & ~BIT(shadow.c_bit - PAGE_SHIFT)) << PAGE_SHIFT;
+	u64 within = raw_page & (LEVEL_PAGES(level) - 1);
+	struct nested_leaf leaf;
+
+	nested_leaf_find(shadow.ncr3[asid], gpa, &leaf);
+	return leaf.present && leaf.user && leaf.frame == (entry & ENTRY_ADDRESS) >> PAGE_SHIFT &&
+	       within == 0 && (leaf.level >= LEVEL_2M) == (level == LEVEL_2M) &&
+	       (leaf.write || (entry & LEAF_WRITE) == 0) && (leaf.exec || (entry & LEAF_NX) != 0);
+}
+
+/* A flush, after which the processor happens to walk at once to what it has used last: a guest that
+ * is flushed often would spend its time on faults. */
+static void space_refresh(struct space *s)
+{
+	u32 count = s->recent_count, kept = 0;
+
+	if (count > RECENT) {
+		space_clear(s);
+		return;
+	}
+	for (u32 i = 0; i < count; i++) {
+		u64 raw_page = s->recent[i];
+		unsigned level;
+		u64 entry = space_leaf(s, raw_page, &level);
+
+		if (entry == 0)
+			continue;
+		if (still_so(s->asid, raw_page, entry, level))
+			s->recent[kept++] = raw_page;
+		else
+			leaf_remove(s, raw_page);
+	}
+	s->recent_count = kept;
+}
+
+void shadow_flush(unsigned cpu, u32 asid, u64 ncr3)
+{
+	if (asid != 0)
+		shadow.ncr3[asid] = ncr3;
+	for (unsigned i = 0; i < SPACES; i++) {
+		struct space *s = &shadow.spaces[i];
+
+		if (!live(s) || s->cpu != cpu)
+			continue;
+		if (asid == 0)
+			space_clear(s);
+		else if (s->asid == asid)
+			space_refresh(s);
 	}
 }
 
@@ -312,12 +361,17 @@ static bool place(struct space *s, u64 raw_page, unsigned level, u64 leaf)
 
 void space_place(struct space *s, u64 raw_page, unsigned level, u64 leaf)
 {
+	raw_page = ALIGN_DOWN(raw_page, LEVEL_PAGES(level));
 	if (!place(s, raw_page, level, leaf)) {
 		/* It is a TLB: begin anew. */
 		space_clear_all();
 		if (!place(s, raw_page, level, leaf))
 			panic("the SNP model's pool of tables is too small");
 	}
+	if (s->recent_count < RECENT)
+		s->recent[s->recent_count] = raw_page;
+	if (s->recent_count <= RECENT)
+		s->recent_count++;
 }
 
 /* ---- forms */

@@ -63,8 +63,9 @@ struct space;
 struct space *shadow_space(unsigned cpu, const struct view *view);
 /* The table for VMCB nCR3. */
 pfn_t shadow_root(const struct space *space);
-/* `cpu` forgets what it knows under `asid`; 0: everything. */
-void shadow_flush(unsigned cpu, u32 asid);
+/* `cpu` forgets what it knows under `asid`, whose table is now `ncr3`; 0: everything. (It may walk
+ * to some of that at once, as processors may.) */
+void shadow_flush(unsigned cpu, u32 asid, u64 ncr3);
 
 /* `cpu` enters the guest with this space as soon as the lock is free; it has left it again (no
  * lock needed). A CPU that is wanted out is kicked in between, so that its entry ends at once. */

@@ -222,8 +222,8 @@ static void sizes_must_agree(void **state)
 	own(LARGE2, false);
 	assert_int_equal(access_snp(LARGE2 * PAGE_SIZE | C, ACCESS_WRITE), error);
 	/* nested 4 KiB, an entry of 2 MiB */
-	shadow_flush(0, 1);
 	nested_map_small(LARGE + 7, LARGE + 7, 7);
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
 	assert_int_equal(access_snp((LARGE + 7) * PAGE_SIZE | C, ACCESS_WRITE), error);
 	/* The size is looked at before validation. */
 	rmp_smash(pfn(LARGE));
@@ -290,13 +290,65 @@ static void shared_accesses(void **state)
 	assert_int_equal(access_snp(LARGE * PAGE_SIZE, ACCESS_WRITE), 0);
 	assert_int_equal(leaf_of(LARGE), LARGE * PAGE_SIZE | 0xe7 | NX);
 	/* again, after a flush */
-	shadow_flush(0, 1);
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
 	assert_int_equal(access_snp(LARGE * PAGE_SIZE, ACCESS_WRITE), 0);
 	assert_int_equal(leaf_of(LARGE), LARGE * PAGE_SIZE | 0xe7 | NX);
-	shadow_flush(0, 1);
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
 	own(LARGE + 300, false);
 	assert_int_equal(access_snp(LARGE * PAGE_SIZE, ACCESS_WRITE), P | W | U | FINAL | NPF_RMP);
 	assert_int_equal(access_snp(LARGE * PAGE_SIZE, 0), 0);
+}
+
+static void a_flush_takes_away_what_the_table_no_longer_gives(void **state)
+{
+	static const struct {
+		u64 frame, flags;
+	} edits[] = {
+		{SMALL, 0}, {SMALL + 1, 7},	    {SMALL, 5}, {SMALL, 7 | 1ul << 63},
+		{SMALL, 3}, {SMALL, 7 | 1ul << 51},
+	};
+	u64 raw = SMALL | C >> PAGE_SHIFT;
+
+	(void)state;
+	own(SMALL, false);
+	for (unsigned i = 0; i < ARRAY_COUNT(edits); i++) {
+		nested_map_small(SMALL, SMALL, 7);
+		assert_int_equal(access_snp(SMALL * PAGE_SIZE | C, ACCESS_WRITE), 0);
+		shadow_flush(0, 1, TABLES * PAGE_SIZE);
+		assert_int_not_equal(leaf_of(raw), 0); /* nothing has changed */
+		nested_map_small(SMALL, edits[i].frame, edits[i].flags);
+		assert_int_not_equal(leaf_of(raw), 0);
+		shadow_flush(0, 1, TABLES * PAGE_SIZE);
+		assert_int_equal(leaf_of(raw), 0);
+	}
+	/* another table altogether */
+	nested_map_small(SMALL, SMALL, 7);
+	assert_int_equal(access_snp(SMALL * PAGE_SIZE | C, ACCESS_WRITE), 0);
+	shadow_flush(0, 1, (TABLES + 20) * PAGE_SIZE);
+	assert_int_equal(leaf_of(raw), 0);
+	/* large becomes small, and the other way round */
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
+	own(LARGE, true);
+	assert_int_equal(access_snp((LARGE + 5) * PAGE_SIZE | C, ACCESS_WRITE), 0);
+	nested_map_small(LARGE, LARGE, 7);
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
+	assert_int_equal(leaf_of(LARGE | C >> PAGE_SHIFT), 0);
+	rmp_smash(pfn(LARGE));
+	assert_int_equal(access_snp(LARGE * PAGE_SIZE | C, ACCESS_WRITE), 0);
+	*entry_of(LARGE, 1) = LARGE * PAGE_SIZE | 0x87;
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
+	assert_int_equal(leaf_of(LARGE | C >> PAGE_SHIFT), 0);
+	/* many leaves: all of them go */
+	for (u64 i = 0; i < 32; i++) {
+		own(SMALL + i, false);
+		assert_int_equal(access_snp((SMALL + i) * PAGE_SIZE | C, 0), 0);
+		assert_int_equal(access_snp((SMALL + i) * PAGE_SIZE, ACCESS_WALK), 0);
+		assert_int_equal(access_snp((SMALL + i) * PAGE_SIZE, ACCESS_FETCH), 0);
+		assert_int_equal(access_snp((ABOVE + i) * PAGE_SIZE, 0), 0);
+	}
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
+	for (u64 i = 0; i < 32; i++)
+		assert_int_equal(leaf_of(SMALL + i) | leaf_of(ABOVE + i), 0);
 }
 
 static void a_block_that_is_plain_stays_so_until_one_page_changes(void **state)
@@ -305,7 +357,7 @@ static void a_block_that_is_plain_stays_so_until_one_page_changes(void **state)
 	own(LARGE, true);
 	assert_int_equal(access_snp(LARGE * PAGE_SIZE | C, ACCESS_WRITE), 0);
 	assert_int_equal(leaf_of(LARGE | C >> PAGE_SHIFT), LARGE * PAGE_SIZE | 0x2e7);
-	shadow_flush(0, 1);
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
 	/* One page of it through the wrong alias, then the block again. */
 	assert_int_equal(access_snp((LARGE + 9) * PAGE_SIZE, 0), 0);
 	assert_false(shadow_is_plain(pfn(LARGE + 9)));
@@ -313,7 +365,7 @@ static void a_block_that_is_plain_stays_so_until_one_page_changes(void **state)
 	assert_int_equal(access_snp(LARGE * PAGE_SIZE | C, ACCESS_WRITE), 0);
 	assert_true(shadow_is_plain(pfn(LARGE + 9)));
 	assert_int_equal(leaf_of(LARGE + 9), 0);
-	shadow_flush(0, 1);
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
 	assert_int_equal(access_snp(LARGE * PAGE_SIZE | C, ACCESS_WRITE), 0);
 	assert_int_equal(leaf_of(LARGE | C >> PAGE_SHIFT), LARGE * PAGE_SIZE | 0x2e7);
 }
@@ -353,11 +405,11 @@ static void the_nested_table_comes_first(void **state)
 	assert_int_equal(access_snp(at, ACCESS_WRITE), flags | P | W);
 	assert_int_equal(access_snp(at, ACCESS_WALK), (flags & ~FINAL) | P | W | WALK);
 	nested_map_small(SMALL, SMALL, 7 | 1ul << 63);
-	shadow_flush(0, 1);
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
 	assert_int_equal(access_snp(at, ACCESS_WRITE), 0);
 	assert_int_equal(access_snp(at, ACCESS_FETCH), flags | P | I);
 	nested_map_small(SMALL, SMALL, 3); /* U = 0 */
-	shadow_flush(0, 1);
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
 	assert_int_equal(access_snp(at, 0), flags | P);
 	/* A reserved bit: #VC 0x400 with encrypted state, a fault without. */
 	nested_map_small(SMALL, SMALL, 7 | 1ul << 51);
@@ -377,14 +429,14 @@ static void an_edit_shows_only_after_a_flush_but_the_rmp_at_once(void **state)
 	nested_map_small(SMALL, SMALL, 0);
 	assert_int_equal(shadow_access(space, &snp, at, ACCESS_WRITE, &reply), SHADOW_OK);
 	assert_int_equal(reply.pfn.n, SMALL);
-	shadow_flush(1, 1);  /* another CPU's */
-	shadow_flush(0, 25); /* another guest's */
+	shadow_flush(1, 1, TABLES * PAGE_SIZE);	 /* another CPU's */
+	shadow_flush(0, 25, TABLES * PAGE_SIZE); /* another guest's */
 	assert_int_equal(access_snp(at, ACCESS_WRITE), 0);
-	shadow_flush(0, 1);
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
 	assert_int_equal(access_snp(at, ACCESS_WRITE), W | U | FINAL | NPF_ENC);
 	nested_map_small(SMALL, SMALL, 7);
 	assert_int_equal(access_snp(at, ACCESS_WRITE), 0);
-	shadow_flush(0, 0);
+	shadow_flush(0, 0, 0);
 	nested_map_small(SMALL, SMALL, 0);
 	assert_int_equal(access_snp(at, ACCESS_WRITE), W | U | FINAL | NPF_ENC);
 	nested_map_small(SMALL, SMALL, 7);
@@ -421,7 +473,7 @@ static void private_pages_are_plain_only_where_the_guest_reaches_them(void **sta
 	assert_int_equal(access_snp(SMALL * PAGE_SIZE | C, 0), 0);
 	assert_int_equal(*word(SMALL), 0x1234);
 	/* A flush alone changes nothing; the RMP and the firmware do. */
-	shadow_flush(0, 1);
+	shadow_flush(0, 1, TABLES * PAGE_SIZE);
 	assert_true(shadow_is_plain(pfn(SMALL)));
 	shadow_evict(pfn(SMALL), 1);
 	assert_int_equal(*word(SMALL), raw_of(SMALL, 0x1234));
@@ -575,6 +627,7 @@ int main(void)
 		T(sizes_must_agree),
 		T(vmpl_permissions),
 		T(shared_accesses),
+		T(a_flush_takes_away_what_the_table_no_longer_gives),
 		T(a_block_that_is_plain_stays_so_until_one_page_changes),
 		T(leaves_give_what_was_asked_and_no_more),
 		T(the_nested_table_comes_first),
