@@ -10,7 +10,6 @@
 #include "arch/x86/io.h"
 #include "kernel/print.h"
 #include "kernel/string.h"
-#include "mm/tlb.h"
 #include "mm/window.h"
 #include "svm/sev.h"
 
@@ -63,7 +62,7 @@ static u32 run(enum psp_command command, const void *page)
 		answer = sev_machine->psp_read(PSP_CMDRESP);
 		if ((answer & CMDRESP_DONE) != 0)
 			return answer & CMDRESP_STATUS;
-		cpu_relax();
+		cpu_pause();
 	} while (rdtsc() - start < ANSWER_TICKS);
 	psp.dead = true;
 	printk(LOG_ERROR, "SEV: the secure processor does not answer command %x and is given up",

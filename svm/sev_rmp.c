@@ -2,7 +2,6 @@
 /* Who owns a frame, as the processor sees it: the reverse map table (APM Vol. 2, 15.36.3 ff.). */
 #include "arch/x86/io.h"
 #include "kernel/print.h"
-#include "mm/tlb.h"
 #include "svm/sev.h"
 
 /* Another CPU or the firmware is at the entry: that passes. TSC ticks. */
@@ -29,7 +28,7 @@ static u32 update(pfn_t p, const struct rmp_state *state)
 		status = sev_machine->rmpupdate(pfn_to_hpa(p), state);
 		if (!passes(status) || rdtsc() - start > BUSY_TICKS)
 			return status;
-		cpu_relax();
+		cpu_pause();
 	}
 }
 
@@ -72,7 +71,7 @@ bool sev_rmp_smash(pfn_t head)
 		status = sev_machine->psmash(pfn_to_hpa(head));
 		if (status == RMP_OK)
 			return true;
-		cpu_relax();
+		cpu_pause();
 	} while (status == RMP_FAIL_INUSE && rdtsc() - start <= BUSY_TICKS);
 	/* Another CPU may have been here first. */
 	return sev_rmp_look(head, &state) && (state.pagesize & RMP_2M) == 0;

@@ -39,7 +39,10 @@ static u64 msr_read(void)
 
 static void vmgexit(u64 msr)
 {
-	__asm__ volatile("wrmsr" : : "c"(MSR_GHCB), "a"((u32)msr), "d"((u32)(msr >> 32)) : "memory");
+	__asm__ volatile("wrmsr"
+			 :
+			 : "c"(MSR_GHCB), "a"((u32)msr), "d"((u32)(msr >> 32))
+			 : "memory");
 	__asm__ volatile("rep; vmmcall" : : : "memory");
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SNP guests (guests/snp): conversions by access and by request, and requests that are none. Skipped
- * where there is no SNP; `sev=model` brings it. */
+/* SNP guests (guests/snp): conversions by access and by request, and requests that are none.
+ * Skipped where there is no SNP; `sev=model` brings it. */
 #include "guests/snp/guest.h"
 #include "guests/testman/testman.h"
 
 #define POLICY 0x30000ul
 
-#define TABLE_ENTRY 0x3ul	/* present, writable */
+#define TABLE_ENTRY 0x3ul /* present, writable */
 #define TABLE_LARGE 0x83ul
 
 extern const u8 snp_image[], snp_image_end[];
