@@ -4,6 +4,7 @@
 #include "arch/x86/crash.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/smp.h"
+#include "arch/x86/timer.h"
 #include "arch/x86/tsc.h"
 #include "arch/x86/world.h"
 #include "kernel/boot_info.h"
@@ -83,5 +84,6 @@ void hypervisor_start(void)
 					      : "4 KiB");
 	crash_late_if_asked();
 	tsc_measure_end();
+	timer_measure_end();
 	root_start();
 }

@@ -44,7 +44,6 @@ struct cpu {
 	void (*work)(void *argument);
 	void *argument;
 	u64 timer_at;	    /* TSC for which its timer is armed, or NEVER; arch/x86/timer.h */
-	u64 timer_rate;	    /* counts of it for a TSC tick, times 2^32; 0: there is no timer */
 	struct world world; /* of a guest CPU that runs no guest; CPU 0 has the root's instead */
 
 	u8 *windows;		      /* this CPU's part of the WINDOW area */

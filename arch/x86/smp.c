@@ -430,8 +430,8 @@ void smp_start(void)
 	nmi_window_add(cpu_sleep_start, cpu_sleep_end, cpu_sleep_end);
 	nmi_window_add(cpu_sleep_open_start, cpu_sleep_open_end, cpu_sleep_open_end);
 	problem = apic_setup();
-	if (problem == NULL && !vendor->preempts)
-		timer_setup();
+	if (problem == NULL)
+		timer_measure_begin();
 	if (acpi_info.cpu_count <= 1 || cpus_wanted <= 1)
 		goto out;
 	if (problem == NULL && pfn_is_none(page))

@@ -14,8 +14,11 @@
 
 #include "kernel/types.h"
 
-/* Measures the timer of this CPU and makes it ready; on CPU 0 everything stays as it is found.
- * After apic_setup(), once. */
+/* On CPU 0, while it starts: the timer counts from the one to the other (after apic_setup()), which
+ * gives its speed; then it is as it was found, but stopped. */
+void timer_measure_begin(void);
+void timer_measure_end(void);
+/* Makes that of a guest CPU ready. */
 void timer_setup(void);
 
 /* An interrupt comes at TSC `when` or before; one that comes too early is the caller's to notice,

@@ -194,6 +194,18 @@ BODY(apic_timer_by_page)
 	timer_modes();
 }
 
+/* A clock of its own, for ever. */
+BODY(apic_ticks)
+{
+	apic_begin(true);
+	put(DIVIDE, DIVIDE_BY_1);
+	put(LVT_TIMER, PERIODIC | VECTOR_TIMER);
+	put(INITIAL, (u32)(microsecond() * 50 / 8));
+	__asm__ volatile("sti");
+	for (;;)
+		__asm__ volatile("pause");
+}
+
 /* ---- registers and priorities */
 
 static void priorities(void)

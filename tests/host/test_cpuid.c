@@ -1,3 +1,4 @@
+/* sources: kernel/lapic.c */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What guests and the root are told of a processor that the test makes up. */
 #include <setjmp.h>
@@ -83,6 +84,8 @@ static int start(void **state)
 	return 0;
 }
 
+enum { EAX, EBX, ECX, EDX };
+
 static const u32 *ask(u32 leaf, u32 subleaf)
 {
 	static u32 out[4];
@@ -103,11 +106,41 @@ static bool has(u32 leaf, unsigned reg, unsigned bit)
 	return (ask(leaf, 0)[reg] >> bit & 1) != 0;
 }
 
-enum { EAX, EBX, ECX, EDX };
 struct feature {
 	u32 leaf;
 	u8 reg, bit;
 };
+
+static void a_local_apic_shows(void **state)
+{
+	const u32 *out;
+
+	(void)state;
+	vm.vcpu_limit = 5;
+	v.has_apic = true;
+	lapic_init(&v.lapic, 3, false);
+	assert_int_equal(ask(0, 0)[EAX], 0x16);
+	assert_true(has(1, EDX, 9) && has(1, ECX, 21) && has(1, ECX, 24) && has(1, EDX, 28));
+	assert_int_equal(ask(1, 0)[EBX] >> 16 & 0xff, 5);
+	assert_int_equal(ask(6, 0)[EAX], 4);
+	out = ask(0xb, 0);
+	assert_true(out[EAX] == 0 && out[EBX] == 1 && out[ECX] == 0x100 && out[EDX] == 3);
+	out = ask(0xb, 1);
+	assert_true(out[EAX] == 3 && out[EBX] == 5 && out[ECX] == 0x201 && out[EDX] == 3);
+	out = ask(0xb, 2);
+	assert_true(out[EAX] == 0 && out[EBX] == 0 && out[ECX] == 2 && out[EDX] == 3);
+	out = ask(0x15, 0);
+	assert_int_equal((u64)out[ECX] * out[EBX] / out[EAX], 3000000000);
+	assert_int_equal(ask(0x16, 0)[EAX], 3000);
+	assert_int_equal(ask(0x40000000, 0)[EAX], 0x40000010);
+	out = ask(0x40000010, 0);
+	assert_true(out[EAX] == 3000000 && out[EBX] == 375000);
+	/* Off by IA32_APIC_BASE: SDM Vol. 3, 11.4.3. */
+	assert_true(lapic_base_set(&v.lapic, LAPIC_ADDRESS));
+	assert_false(has(1, EDX, 9));
+	vm.vcpu_limit = 1;
+	assert_false(has(1, EDX, 28));
+}
 
 /* Of a processor that has everything. */
 static void guests_are_not_told_of_what_is_not_virtualized(void **state)
@@ -299,6 +332,7 @@ int main(void)
 		T(features_without_their_state_are_hidden),
 		T(the_extended_state_is_what_a_guest_may_use),
 		T(what_depends_on_the_vcpu),
+		T(a_local_apic_shows),
 		T(the_interface_names_itself),
 		T(the_root_sees_the_processor_without_virtualization),
 	};
