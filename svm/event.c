@@ -6,7 +6,10 @@
  * NMI handler. An NMI that meets an interrupt shadow or another event goes in at the next exit.
  */
 #include "svm/sev_vcpu.h"
+#include "kernel/guest_access.h"
 #include "svm/svm.h"
+
+#define OPCODE_HLT 0xf4u
 
 static u64 encode(const struct vcpu_event *e)
 {
@@ -95,6 +98,18 @@ void svm_event_window_done(struct vendor_vcpu *s)
 	window_set(s, 0);
 	/* The processor would have taken an interrupt, so no shadow is left, whatever QEMU says. */
 	s->vmcb->control.shadow &= ~SHADOW_STI_SS;
+}
+
+void svm_event_in_shadow(struct vcpu *v)
+{
+	const struct vmcb_save *save = &v->vendor->vmcb->save;
+	u64 at = svm_long_mode(v->vendor->vmcb) ? save->rip : (u32)(save->cs.base + save->rip);
+	u8 opcode;
+
+	if (save->cpl == 0 && (save->rflags & RFLAGS_IF) != 0 &&
+	    !tpr_blocks(v->vendor, (u64)v->interrupt) &&
+	    guest_read(v, at, &opcode, sizeof(opcode), GUEST_QUIET) && opcode == OPCODE_HLT)
+		svm_skip(v, sizeof(opcode));
 }
 
 void svm_event_before_entry(struct vcpu *v)

@@ -254,6 +254,8 @@ static void svm_run(struct vcpu *v)
 		sev_run(v);
 		return;
 	}
+	if (v->interrupt >= 0 && (vmcb->control.shadow & SHADOW_STI_SS) != 0 && !v->root)
+		svm_event_in_shadow(v);
 	svm_clgi();
 	if (nmi_or_kick(cpu)) {
 		/* It came while Septum ran, and is to be dealt with before anything else. One that

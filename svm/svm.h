@@ -127,6 +127,10 @@ void svm_event_after_exit(struct vcpu *v);
  * consumed. Called only while s->nmi is not NMI_FREE. */
 bool svm_event_nmi_track(struct vcpu *v, u32 exit_code);
 #define WINDOW_ANY 16u /* a window that the TPR does not close */
+/* An interrupt waits while the guest stands in the shadow of its STI. Where that is before a HLT,
+ * as in every idle loop, the HLT is over at once; so it is skipped here, since QEMU 7.2 forgets the
+ * shadow at VMRUN, and the interrupt would come before the HLT and not end it. */
+void svm_event_in_shadow(struct vcpu *v);
 /* INIT: nothing is blocked, nothing waits. */
 void svm_event_reset(struct vcpu *v);
 void svm_event_window_done(struct vendor_vcpu *s);
