@@ -3,8 +3,9 @@
  * mm/attr.c mm/audit.c mm/audit_frames.c mm/frame.c mm/memory.c mm/memory_access.c
  * mm/memory_convert.c mm/memory_destroy.c mm/memory_fault.c mm/memory_load.c mm/memory_slots.c
  * mm/nested.c mm/pool.c mm/root.c mm/tlb.c
- * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/lapic.c kernel/lapic_vcpu.c tests/host/fake_timer.c kernel/root.c
- * kernel/adopt.c kernel/hypercall.c kernel/trace.c */
+ * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/lapic.c
+ * kernel/lapic_vcpu.c tests/host/fake_timer.c kernel/root.c kernel/adopt.c kernel/hypercall.c
+ * kernel/trace.c */
 /* flags: -lcmocka */
 /* A hostile manager with a guest that helps it: any hypercall with any arguments, any content of
  * the shared pages, any access by the guest, in any order, against the real memory and protocol
