@@ -328,6 +328,78 @@ static void sizes(void)
 	step(1);
 }
 
+static u32 rmpadjust(u64 address, u64 large, u64 what)
+{
+	u32 result;
+
+	__asm__ volatile(".byte 0xf3, 0x0f, 0x01, 0xfe"
+			 : "=a"(result)
+			 : "a"(address), "c"(large), "d"(what)
+			 : "memory", "cc");
+	return result;
+}
+
+static u32 rmpquery(u64 address, u64 *large, u64 *what)
+{
+	u32 result;
+
+	__asm__ volatile(".byte 0xf3, 0x0f, 0x01, 0xfd"
+			 : "=a"(result), "=c"(*large), "+d"(*what)
+			 : "a"(address)
+			 : "memory", "cc");
+	return result;
+}
+
+static u64 fault_address(void)
+{
+	u64 value;
+
+	__asm__ volatile("mov %%cr2, %0" : "=r"(value));
+	return value;
+}
+
+/* One page of the launch image: what validation and rights of a page mean, and how long they last.
+ */
+static void rights(void)
+{
+	const u64 page = SNP_STACK, vmsa = 1ul << 16, all = 0xful << 8;
+	u64 large = 9, what = 1, value;
+	_Bool unchanged;
+
+	/* Only levels below one's own, and there are four. */
+	REQUIRE(rmpadjust(page, 0, all) == 2);
+	REQUIRE(rmpadjust(page, 0, 4 | all) == 1);
+	REQUIRE(rmpadjust(page, 1, 1 | all) == 1); /* not aligned */
+	REQUIRE(rmpquery(page, &large, &what) == 0 && large == 0 && what == 0);
+	REQUIRE(rmpadjust(page, 0, 1 | 1ul << 8 | vmsa) == 0);
+	what = 1;
+	REQUIRE(rmpquery(page, &large, &what) == 0 && what == (1ul << 8 | vmsa));
+	REQUIRE(rmpadjust(page, 0, 1) == 0);
+	what = 0;
+	REQUIRE(rmpquery(page, &large, &what) == 0 && what == all);
+	/* Validated twice: the guest can tell. Rescinded and validated again, it keeps its bytes.
+	 */
+	*word(page + 0x40) = 0x4444;
+	REQUIRE(pvalidate(page, 0, 1, &unchanged) == 0 && unchanged);
+	REQUIRE(pvalidate(page, 0, 0, &unchanged) == 0 && !unchanged);
+	REQUIRE(pvalidate(page, 0, 0, &unchanged) == 0 && unchanged);
+	REQUIRE(!try_access(page + 0x48, &value, 0));
+	REQUIRE(trap_vector == 29 && trap_error == 0x404 && fault_address() == page + 0x48);
+	REQUIRE(!try_access(page + 0x50, &value, 1));
+	REQUIRE(trap_vector == 29 && trap_error == 0x404 && fault_address() == page + 0x50);
+	REQUIRE(accept(page) && *word(page + 0x40) == 0x4444);
+	/* Taken away and given back it is another page, with no rights but those of the first
+	 * level. */
+	REQUIRE(rmpadjust(page, 0, 2 | all) == 0);
+	REQUIRE(change_one(page, OP_SHARED) == 0 && change_one(page, OP_PRIVATE) == 0);
+	REQUIRE(!try_access(page + 0x40, &value, 0));
+	REQUIRE(trap_vector == 29 && trap_error == 0x404);
+	REQUIRE(accept(page) && *word(page + 0x40) != 0x4444);
+	what = 2;
+	REQUIRE(rmpquery(page, &large, &what) == 0 && what == 0);
+	step(1);
+}
+
 struct gate {
 	u16 low, selector, flags, middle;
 	u32 high, reserved;
@@ -346,7 +418,8 @@ static u64 gdt[4] = {0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff};
 
 void guest_main(u64 body)
 {
-	static void (*const bodies[])(void) = {to_private, to_shared, denied, hostile, runs, sizes};
+	static void (*const bodies[])(void) = {to_private, to_shared, denied, hostile,
+					       runs,	   sizes,     rights};
 	struct {
 		u16 limit;
 		u64 base;

@@ -20,6 +20,7 @@ enum snp_body {
 	SNP_BODY_HOSTILE,
 	SNP_BODY_RUNS,
 	SNP_BODY_SIZES,
+	SNP_BODY_RIGHTS,
 };
 
 #endif

@@ -195,6 +195,14 @@ SCENARIO(snp_a_2m_entry_is_smashed_and_keeps_what_is_validated)
 	CHECK(expect_end());
 }
 
+SCENARIO(snp_validation_and_rights_end_when_a_page_is_taken_away)
+{
+	if (!snp_begin(SNP_BODY_RIGHTS))
+		return;
+	CHECK(GIVES(OK, SEPTUM_CALL_AUDIT, 0));
+	CHECK(expect_end());
+}
+
 /* What a manager may not do at a launch, and that nothing is left of one that fails. */
 SCENARIO(snp_launch_refusals)
 {
