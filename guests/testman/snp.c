@@ -65,7 +65,7 @@ static bool snp_prepare(enum snp_body body)
 	u8 *image = memory_take(SNP_LOADED, PAGE_SIZE);
 
 	if (!(septum(SEPTUM_CALL_INFO, SEPTUM_INFO_VM_TYPES).value & 1ul << SEPTUM_SNP)) {
-		print("     no SNP here\n");
+		print("SKIP %s: there is no SNP\n", test.name);
 		test.skipped = true;
 		return false;
 	}
