@@ -36,13 +36,13 @@ enum after guest_call(struct vcpu *v)
 	return AFTER_RESUME;
 }
 
-enum after explicit_exit(struct vcpu *v, u64 where, u64 pages, bool to_private)
+enum after explicit_exit(struct vcpu *v, u64 gpa, u64 pages, bool to_private)
 {
 	unsigned length = v->exit.length;
 	s64 answer;
 
 	pending_begin(v, PENDING_CALL, length);
-	if (!explicit_request(v, where, pages, to_private ? SEPTUM_MAP_PRIVATE : 0, &answer))
+	if (!explicit_request(v, gpa, pages, to_private ? SEPTUM_MAP_PRIVATE : 0, &answer))
 		return after_of(v);
 	v->pending.kind = PENDING_NONE;
 	v->gpr[RAX] = (u64)answer;
