@@ -191,6 +191,33 @@ static void the_reservation_is_never_exceeded_nor_lavish(void **state)
 	stop();
 }
 
+/* What was found is remembered: also when the question was for less. */
+static void a_run_is_as_long_as_it_is_whatever_was_asked_before(void **state)
+{
+	unsigned bits;
+
+	(void)state;
+	start(28);
+	set(100, 1000, SEPTUM_ATTR_PRIVATE, SEPTUM_ATTR_PRIVATE);
+	assert_int_equal(attr_run(&attr, gfn(100), gfn(110), &bits), 10);
+	assert_int_equal(attr_run(&attr, gfn(105), gfn(2000), &bits), 995);
+	assert_int_equal(attr_run(&attr, gfn(100), gfn(2000), &bits), 1000);
+	assert_int_equal(attr_run(&attr, gfn(1099), gfn(2000), &bits), 1);
+	assert_int_equal(attr_run(&attr, gfn(1100), gfn(2000), &bits), 900);
+	assert_int_equal(attr_run(&attr, gfn(100), gfn(2000), &bits), 1000);
+	/* .. until something changes. */
+	set(500, 1, SEPTUM_ATTR_PRIVATE, 0);
+	assert_int_equal(attr_run(&attr, gfn(100), gfn(2000), &bits), 400);
+	assert_int_equal(attr_run(&attr, gfn(500), gfn(2000), &bits), 1);
+	assert_false(bits & SEPTUM_ATTR_PRIVATE);
+	attr_look(&attr, gfn(501), &(u64){0});
+	attr_flip(&attr, gfn(500));
+	flat[500] = ++flat_newest << 4 | RWX | SEPTUM_ATTR_PRIVATE;
+	assert_int_equal(attr_run(&attr, gfn(100), gfn(2000), &bits), 1000);
+	check_all();
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +225,7 @@ int main(void)
 		cmocka_unit_test(a_uniform_space_is_one_word_again),
 		cmocka_unit_test(neighbours_keep_their_stamps),
 		cmocka_unit_test(the_reservation_is_never_exceeded_nor_lavish),
+		cmocka_unit_test(a_run_is_as_long_as_it_is_whatever_was_asked_before),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

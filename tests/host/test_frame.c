@@ -224,6 +224,47 @@ static void a_block_has_one_descriptor_and_splits_into_512(void **state)
 	fake_stop();
 }
 
+static void a_run_is_given_only_if_each_frame_is_what_is_said(void **state)
+{
+	u64 head = 512;
+
+	(void)state;
+	fake_start(2048, &nested_format_npt);
+	for (u64 p = head; p < head + 512; p++)
+		assert_true(frame_change(FRAME_OP_DONATE, pfn(p), POOL_ID, 0));
+	/* Taken from the pool that is named, if it is a free frame of its own. */
+	assert_false(frame_take(FRAME_OP_TAKE_PRIVATE, pfn(head), POOL_ID + 1, OWNER, GFN));
+	assert_false(frame_take(FRAME_OP_HIDE, pfn(head), POOL_ID, OWNER, GFN));
+	assert_false(frame_take(FRAME_OP_TAKE_PRIVATE, pfn(head + 512), POOL_ID, OWNER, GFN));
+	for (u64 i = 0; i < 6; i++)
+		assert_true(
+			frame_take(FRAME_OP_TAKE_PRIVATE, pfn(head + i), POOL_ID, OWNER, GFN + i));
+	assert_false(frame_take(FRAME_OP_TAKE_PRIVATE, pfn(head), POOL_ID, OWNER, GFN));
+	assert_true(frame_take(FRAME_OP_TAKE_TABLE, pfn(head + 6), POOL_ID, OWNER, 0));
+
+	assert_false(frame_give(FRAME_PRIVATE, pfn(head), 6, OWNER + 1, GFN, POOL_ID));
+	assert_false(frame_give(FRAME_PRIVATE, pfn(head), 6, OWNER, GFN + 1, POOL_ID));
+	assert_false(frame_give(FRAME_TABLE, pfn(head), 6, OWNER, GFN, POOL_ID));
+	assert_false(frame_give(FRAME_POOL, pfn(head + 9), 1, POOL_ID, 0, POOL_ID));
+	assert_false(frame_give(FRAME_ROOT, pfn(head + 512), 1, 0, 0, POOL_ID));
+	for (u64 i = 0; i < 6; i++)
+		assert_int_equal(frame_get(pfn(head + i)).state, FRAME_PRIVATE);
+	/* The seventh is not private. */
+	assert_false(frame_give(FRAME_PRIVATE, pfn(head), 7, OWNER, GFN, POOL_ID));
+	assert_int_equal(frame_get(pfn(head + 5)).state, FRAME_POOL);
+	assert_int_equal(frame_get(pfn(head + 6)).state, FRAME_TABLE);
+	assert_true(frame_give(FRAME_TABLE, pfn(head + 6), 1, OWNER, 0, POOL_ID));
+
+	/* All are free: one descriptor, and no single one can be taken. */
+	frame_join_free(pfn(head));
+	assert_int_equal(frame_get(pfn(head + 6)).level, LEVEL_2M);
+	assert_int_equal(frame_get(pfn(head + 6)).state, FRAME_POOL);
+	assert_false(frame_take(FRAME_OP_TAKE_PRIVATE, pfn(head + 3), POOL_ID, OWNER, GFN));
+	assert_true(frame_change_block(FRAME_OP_TAKE_PRIVATE, pfn(head), OWNER, 1024));
+	assert_false(frame_give(FRAME_PRIVATE, pfn(head), 1, OWNER, 1024, POOL_ID));
+	fake_stop();
+}
+
 static void the_root_sees_what_its_count_says(void **state)
 {
 	(void)state;
@@ -311,6 +352,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(conditions_refuse),
 		cmocka_unit_test(pins_are_counted_up_to_their_limit),
 		cmocka_unit_test(a_block_has_one_descriptor_and_splits_into_512),
+		cmocka_unit_test(a_run_is_given_only_if_each_frame_is_what_is_said),
 		cmocka_unit_test(the_root_sees_what_its_count_says),
 		cmocka_unit_test(the_documentation_has_the_same_table),
 	};

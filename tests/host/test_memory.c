@@ -327,6 +327,85 @@ static void a_slot_can_go_and_its_frames_come_back(void **state)
 	assert_int_equal(*touch(1536, true), 0);
 }
 
+/* The frames of a block go back together where they lie together, and one by one where not. */
+static void a_scattered_block_goes_back_whole(void **state)
+{
+	static const u64 strides[] = {1, 5, 254};
+
+	(void)state;
+	for (unsigned n = 0; n < ARRAY_COUNT(strides); n++) {
+		u64 before = pool_free_count(pool), filled;
+
+		/* As long as a page is shared, the others get frames of their own. */
+		convert(1024, 511, true);
+		for (u64 i = 0; i < 511; i++) {
+			u64 *at = touch(1024 + i * strides[n] % 511, true);
+
+			assert_non_null(at);
+			*at = i + 1;
+		}
+		assert_int_equal(mem.content, 511);
+		filled = pool_free_count(pool);
+		assert_true(before - filled >= 511);
+		convert(1535, 1, true);
+		/* Part of it, across frames that are neighbours and others; the audit looks at the
+		 * content of the free ones. */
+		convert(1030, 300, false);
+		assert_int_equal(mem.content, 211);
+		convert(1024, 512, false);
+		assert_int_equal(mem.content, 0);
+		assert_int_equal(mem.attr.tables, 3);
+		assert_int_equal(mem.nested.leaves[0], 0);
+	}
+}
+
+/* One page of a block of both kinds takes the short way: it says the same, and a refusal changes
+ * nothing. */
+static void a_page_of_a_mixed_block_is_refused_without_a_trace(void **state)
+{
+	u64 since, stamp, word, done;
+	u32 slot;
+
+	(void)state;
+	convert(1024, 300, true);
+	assert_non_null(touch(1030, true));
+	assert_non_null(touch(1500, false));
+	since = memory_stamp(&mem);
+	convert(1031, 1, false);
+	convert(1031, 1, true);
+	stamp = memory_stamp(&mem);
+	word = attr_word(&mem.attr, gfn(1030));
+
+	/* Another has changed since, not this one. */
+	assert_int_equal(
+		memory_convert(&mem, gfn(1031), 1, false, since, gfn(1031), 1, CONVERT_ZERO),
+		E_STALE);
+	assert_int_equal(
+		memory_convert(&mem, gfn(1030), 1, false, since, gfn(1031), 1, CONVERT_ZERO),
+		E_POPULATED);
+	assert_int_equal(
+		memory_convert(&mem, gfn(1030), 1, false, since, gfn(1030), 1, CONVERT_PRESERVE),
+		E_UNSUPPORTED);
+	assert_int_equal(
+		memory_convert(&mem, gfn(1030), 1, true, since, gfn(1030), 1, CONVERT_ZERO), OK);
+	assert_int_equal(memory_stamp(&mem), stamp);
+	assert_int_equal(attr_word(&mem.attr, gfn(1030)), word);
+	assert_non_null(touch(1030, true));
+	/* Nothing private stands behind the page. */
+	assert_int_equal(memory_slot_add(&mem, gfn(4096), 8, pfn(3000), SEPTUM_SLOT_SHARED, &slot),
+			 OK);
+	assert_int_equal(memory_attr_set(&mem, gfn(4100), 1, PRIVATE, &done), OK);
+	assert_non_null(touch(4097, false));
+	assert_int_equal(memory_convert(&mem, gfn(4097), 1, true, MEMORY_ANY_STAMP, gfn(4097), 1,
+					CONVERT_ZERO),
+			 E_NO_SLOT);
+	assert_non_null(touch(4097, false));
+	/* What nobody has used goes without being given up. */
+	assert_int_equal(
+		memory_convert(&mem, gfn(1033), 1, false, since, gfn(1030), 1, CONVERT_ZERO), OK);
+	assert_int_equal(memory_stamp(&mem), stamp + 3); /* with the slot and the attribute */
+}
+
 #define TEST(name, before) cmocka_unit_test_setup_teardown(name, before, teardown)
 
 int main(void)
@@ -344,6 +423,8 @@ int main(void)
 		TEST(bitless_kinds_follow_the_attribute, setup_bitless),
 		TEST(permissions_are_enforced_and_keep_content, setup),
 		TEST(a_slot_can_go_and_its_frames_come_back, setup),
+		TEST(a_scattered_block_goes_back_whole, setup),
+		TEST(a_page_of_a_mixed_block_is_refused_without_a_trace, setup),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -274,6 +274,36 @@ static void entering_and_invalidating_see_each_other(void **state)
 	assert_int_equal(stale_uses, 0);
 }
 
+/* What nobody can have loaded since the last flush needs no other; whoever enters ends that. */
+static void removals_in_a_row_cost_one_flush(void **state)
+{
+	u64 flushes;
+
+	(void)state;
+	start(SEPTUM_SLOT_SHARED | SEPTUM_SLOT_PRIVATE);
+	convert(1024, 511, true);
+	for (u64 g = 1024; g < 1040; g++)
+		assert_non_null(touch(0, g));
+	flushes = mem.tlb.flush_count;
+	for (u64 g = 1024; g < 1032; g++)
+		convert(g, 1, false);
+	assert_int_equal(mem.tlb.flush_count, flushes + 1);
+	/* Another CPU enters, flushes, and may load what is left. */
+	assert_non_null(touch(1, 1032));
+	convert(1032, 1, false);
+	assert_int_equal(mem.tlb.flush_count, flushes + 2);
+	convert(1033, 1, false);
+	assert_int_equal(mem.tlb.flush_count, flushes + 2);
+	/* One that is inside is fetched, and stays away from what is gone. */
+	fake_enter(2, &mem.nested, &mem.tlb);
+	assert_non_null(fake_inside(2, 1034 * PAGE_SIZE, FAKE_WRITE));
+	convert(1034, 1, false);
+	assert_int_equal(mem.tlb.flush_count, flushes + 3);
+	assert_false(fake_in_guest(2));
+	assert_int_equal(fake_stale_count, 0);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +311,7 @@ int main(void)
 		cmocka_unit_test(nobody_else_is_disturbed),
 		cmocka_unit_test(in_place_the_root_is_fetched_too),
 		cmocka_unit_test(one_round_serves_a_range),
+		cmocka_unit_test(removals_in_a_row_cost_one_flush),
 		cmocka_unit_test(a_cpu_that_has_entered_since_is_left_alone),
 		cmocka_unit_test(a_table_in_the_place_of_an_old_one_begins_with_a_flush),
 		cmocka_unit_test(each_wrong_flush_is_found),
