@@ -35,7 +35,7 @@ static struct ghcb *ghcb_of(struct vcpu *v)
 
 static u64 entry_address(const struct ghcb *g, unsigned n)
 {
-	return g->scratch + HEADER_BYTES + n * ENTRY_BYTES;
+	return g->scratch + HEADER_BYTES + (u64)n * ENTRY_BYTES;
 }
 
 static bool entry_read(struct vcpu *v, unsigned n, u64 *entry)

@@ -28,7 +28,7 @@
 #define RMP_ENTRY  16ul
 
 /* A production build has no model. */
-extern const struct sev_machine sev_model __attribute__((weak));
+#pragma weak sev_model
 
 const struct sev_machine *sev_machine;
 struct sev_features sev_features;

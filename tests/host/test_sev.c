@@ -1,9 +1,9 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* sources: tests/host/manager.c tests/host/fake_vendor.c tests/host/fake.c mm/?*.c
  * kernel/protocol.c kernel/explicit.c kernel/ring.c kernel/vm.c kernel/vcpu.c kernel/lapic.c
  * kernel/lapic_vcpu.c tests/host/fake_timer.c kernel/root.c kernel/adopt.c kernel/hypercall.c
  * kernel/trace.c svm/sev_guest.c svm/sev_launch.c svm/sev_rmp.c svm/sev_psp.c svm/sev_asid.c
  * svm/sev_memory.c */
-/* SPDX-License-Identifier: BSD-2-Clause */
 /* The SEV client against a hostile machine and firmware: every instruction and every command of a
  * guest's life fails, once or from then on, with each code. Nothing crashes; what the machine does
  * not give back is lost, counted and used by nobody; all else comes back.
