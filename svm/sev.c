@@ -283,6 +283,9 @@ void sev_start(void)
 	if (sev_machine == NULL)
 		return;
 	id = sev_machine->cpuid();
+	/* The model runs its guests under one of the processor's own. */
+	if (sev_machine != &sev_hardware)
+		svm_features.asids--;
 	if ((id.eax & BIT(1)) == 0)
 		boot_fail("sev=%s: there is no SEV; use sev=off.", sev_machine->name);
 	if (!psp_start())
