@@ -163,13 +163,18 @@ void nmi_window_add(const char *start, const char *end, const char *abort)
 	nmi_window_count++;
 }
 
-static void nmi(struct trap_frame *f)
+static void window_leave(struct trap_frame *f)
 {
-	cpu_nmi();
 	for (unsigned i = 0; i < nmi_window_count; i++) {
 		if (f->rip >= nmi_windows[i].start && f->rip < nmi_windows[i].end)
 			f->rip = nmi_windows[i].abort;
 	}
+}
+
+static void nmi(struct trap_frame *f)
+{
+	cpu_nmi();
+	window_leave(f);
 }
 
 void trap_handle(struct trap_frame *f)
@@ -185,6 +190,8 @@ void trap_handle(struct trap_frame *f)
 		/* One at a time: on CPU 0 the next is the root's (arch/x86/timer.c). */
 		f->rflags &= ~RFLAGS_IF;
 		this_cpu()->timer_at = NEVER;
+		/* Not to a HLT that nothing ends: QEMU may lose the shadow of the STI before it. */
+		window_leave(f);
 		apic_end_of_interrupt();
 		return;
 	}
