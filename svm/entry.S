@@ -25,6 +25,42 @@
 
 #define GPR(n) (8 * n)
 
+/* All but RAX and RSP, from gprs[] at %rsi, which is loaded last. */
+	.macro load_gprs
+	mov	GPR(1)(%rsi), %rcx
+	mov	GPR(2)(%rsi), %rdx
+	mov	GPR(3)(%rsi), %rbx
+	mov	GPR(5)(%rsi), %rbp
+	mov	GPR(7)(%rsi), %rdi
+	mov	GPR(8)(%rsi), %r8
+	mov	GPR(9)(%rsi), %r9
+	mov	GPR(10)(%rsi), %r10
+	mov	GPR(11)(%rsi), %r11
+	mov	GPR(12)(%rsi), %r12
+	mov	GPR(13)(%rsi), %r13
+	mov	GPR(14)(%rsi), %r14
+	mov	GPR(15)(%rsi), %r15
+	mov	GPR(6)(%rsi), %rsi
+	.endm
+
+/* .. and into gprs[] at %rax. */
+	.macro save_gprs
+	mov	%rcx, GPR(1)(%rax)
+	mov	%rdx, GPR(2)(%rax)
+	mov	%rbx, GPR(3)(%rax)
+	mov	%rbp, GPR(5)(%rax)
+	mov	%rsi, GPR(6)(%rax)
+	mov	%rdi, GPR(7)(%rax)
+	mov	%r8, GPR(8)(%rax)
+	mov	%r9, GPR(9)(%rax)
+	mov	%r10, GPR(10)(%rax)
+	mov	%r11, GPR(11)(%rax)
+	mov	%r12, GPR(12)(%rax)
+	mov	%r13, GPR(13)(%rax)
+	mov	%r14, GPR(14)(%rax)
+	mov	%r15, GPR(15)(%rax)
+	.endm
+
 	.text
 	.globl svm_enter
 	.type svm_enter, @function
@@ -42,38 +78,12 @@ svm_enter:
 	test	%rsi, %rsi
 	jz	.Lsealed
 
-	mov	GPR(1)(%rsi), %rcx
-	mov	GPR(2)(%rsi), %rdx
-	mov	GPR(3)(%rsi), %rbx
-	mov	GPR(5)(%rsi), %rbp
-	mov	GPR(7)(%rsi), %rdi
-	mov	GPR(8)(%rsi), %r8
-	mov	GPR(9)(%rsi), %r9
-	mov	GPR(10)(%rsi), %r10
-	mov	GPR(11)(%rsi), %r11
-	mov	GPR(12)(%rsi), %r12
-	mov	GPR(13)(%rsi), %r13
-	mov	GPR(14)(%rsi), %r14
-	mov	GPR(15)(%rsi), %r15
-	mov	GPR(6)(%rsi), %rsi
+	load_gprs
 	vmload	%rax
 	vmrun	%rax
 	vmsave	%rax
 	pop	%rax
-	mov	%rcx, GPR(1)(%rax)
-	mov	%rdx, GPR(2)(%rax)
-	mov	%rbx, GPR(3)(%rax)
-	mov	%rbp, GPR(5)(%rax)
-	mov	%rsi, GPR(6)(%rax)
-	mov	%rdi, GPR(7)(%rax)
-	mov	%r8, GPR(8)(%rax)
-	mov	%r9, GPR(9)(%rax)
-	mov	%r10, GPR(10)(%rax)
-	mov	%r11, GPR(11)(%rax)
-	mov	%r12, GPR(12)(%rax)
-	mov	%r13, GPR(13)(%rax)
-	mov	%r14, GPR(14)(%rax)
-	mov	%r15, GPR(15)(%rax)
+	save_gprs
 	jmp	.Lhost
 
 	/* The processor loads and saves everything, the VMSAVE part too. */
@@ -126,36 +136,10 @@ svm_enter_hot:
 	mov	%rdi, %rax
 	vmload	%rax
 .Lhot:
-	mov	GPR(1)(%rsi), %rcx
-	mov	GPR(2)(%rsi), %rdx
-	mov	GPR(3)(%rsi), %rbx
-	mov	GPR(5)(%rsi), %rbp
-	mov	GPR(7)(%rsi), %rdi
-	mov	GPR(8)(%rsi), %r8
-	mov	GPR(9)(%rsi), %r9
-	mov	GPR(10)(%rsi), %r10
-	mov	GPR(11)(%rsi), %r11
-	mov	GPR(12)(%rsi), %r12
-	mov	GPR(13)(%rsi), %r13
-	mov	GPR(14)(%rsi), %r14
-	mov	GPR(15)(%rsi), %r15
-	mov	GPR(6)(%rsi), %rsi
+	load_gprs
 	vmrun	%rax
 	mov	(%rsp), %rax
-	mov	%rcx, GPR(1)(%rax)
-	mov	%rdx, GPR(2)(%rax)
-	mov	%rbx, GPR(3)(%rax)
-	mov	%rbp, GPR(5)(%rax)
-	mov	%rsi, GPR(6)(%rax)
-	mov	%rdi, GPR(7)(%rax)
-	mov	%r8, GPR(8)(%rax)
-	mov	%r9, GPR(9)(%rax)
-	mov	%r10, GPR(10)(%rax)
-	mov	%r11, GPR(11)(%rax)
-	mov	%r12, GPR(12)(%rax)
-	mov	%r13, GPR(13)(%rax)
-	mov	%r14, GPR(14)(%rax)
-	mov	%r15, GPR(15)(%rax)
+	save_gprs
 	mov	%rax, %rdi
 	xor	%ecx, %ecx
 	xor	%edx, %edx
