@@ -161,10 +161,10 @@ static void do_hmac(void *argument)
 	br_hmac_out(&context, job->mac);
 }
 
-void crypto_hmac_sha256(const void *key, size_t key_size, const void *data, size_t size,
-			u8 mac[SHA256_SIZE])
+static void hmac(const br_hash_class *hash, const void *key, size_t key_size, const void *data,
+		 size_t size, u8 *mac)
 {
-	struct hmac_job job = {.hash = &br_sha256_vtable,
+	struct hmac_job job = {.hash = hash,
 			       .key = key,
 			       .key_size = key_size,
 			       .data = data,
@@ -174,17 +174,16 @@ void crypto_hmac_sha256(const void *key, size_t key_size, const void *data, size
 	run(do_hmac, &job);
 }
 
+void crypto_hmac_sha256(const void *key, size_t key_size, const void *data, size_t size,
+			u8 mac[SHA256_SIZE])
+{
+	hmac(&br_sha256_vtable, key, key_size, data, size, mac);
+}
+
 void crypto_hmac_sha384(const void *key, size_t key_size, const void *data, size_t size,
 			u8 mac[SHA384_SIZE])
 {
-	struct hmac_job job = {.hash = &br_sha384_vtable,
-			       .key = key,
-			       .key_size = key_size,
-			       .data = data,
-			       .size = size,
-			       .mac = mac};
-
-	run(do_hmac, &job);
+	hmac(&br_sha384_vtable, key, key_size, data, size, mac);
 }
 
 /* AES-256-GCM */
